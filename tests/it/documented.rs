@@ -23,7 +23,7 @@ pub fn listed_metrics() -> Vec<ListedMetric> {
         let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
         match cells[..] {
             [header, "type", "unit", "labels", "meaning"] => is_of_postgres = header == "metric (PostgreSQL only)",
-            [name, kind, unit, labels, meaning] if name.starts_with("`iam_") => {
+            [name, kind, unit, labels, meaning] if name.starts_with("`iam_") || name.starts_with("`process_") => {
                 assert_ne!(meaning, "", "{name}");
                 let labels = labels.split(", ").filter(|label| !label.is_empty());
                 listed.push(ListedMetric {
@@ -40,14 +40,18 @@ pub fn listed_metrics() -> Vec<ListedMetric> {
     listed
 }
 
-/// Returns the names of metrics in the source: the string literals that begin with `iam_`, in files that record metrics.
+/// Returns the names of metrics in the source: the string literals that begin with `iam_` or `process_`, in files that
+/// record metrics or write them in the Prometheus text format.
 pub fn metrics() -> BTreeSet<String> {
     let lines: Vec<_> = shipped_lines().collect();
-    let records = |line: &str| ["counter!(", "gauge!(", "histogram!("].iter().any(|name| line.contains(name));
+    let records = |line: &str| ["counter!(", "gauge!(", "histogram!(", "# TYPE"].iter().any(|name| line.contains(name));
     let files: BTreeSet<_> = lines.iter().filter(|(_, line)| records(line)).map(|(file, _)| file).collect();
     let literals =
         lines.iter().filter(|(file, _)| files.contains(file)).flat_map(|(_, line)| line.split('"').skip(1).step_by(2));
-    let is_name = |text: &&str| text.starts_with("iam_") && text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let is_name = |text: &&str| {
+        ["iam_", "process_"].iter().any(|start| text.starts_with(start))
+            && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    };
     literals.filter(is_name).map(str::to_owned).collect()
 }
 

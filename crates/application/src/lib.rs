@@ -79,7 +79,7 @@ pub use etag::{Etag, IfMatch};
 pub use execute::Committed;
 pub use failure::{Failure, causes};
 pub use field_error::{FIELD_ERRORS_LIMIT, FieldCode, FieldError};
-pub use health::{HealthProbe, Readiness, ReadinessCheck};
+pub use health::{HealthProbe, Readiness, ReadinessCheck, ReadinessProblem, ReadinessReason, SchemaVersions};
 pub use iam_storage::{
     AuditCursor, AuditFilter, CompanyMatrix, CompanyOrder, Direction, EndingAssignment, FeatureCell, HeldLevel,
     IdempotentRequest, LevelMatrix, ListedCompany, Member, Membership, NewTrailEntry, Stamped, ViewCell,

@@ -8,6 +8,7 @@ use iam_application::Application;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::AssignmentSettings;
+use crate::background_runs::{self, Task};
 use crate::probe::Progress;
 
 /// The pause between two batches of expired assignments. Other changes to the same company are made in this pause.
@@ -37,6 +38,7 @@ pub(crate) async fn remove_expired_assignments(
 /// the removal failed.
 async fn remove_batches(application: &Application, settings: &AssignmentSettings) -> Option<NonZero<u64>> {
     let removed = application.remove_expired_assignments(settings.keep_expired).await;
+    background_runs::count(Task::ExpiredAssignments, removed.as_ref().ok().copied());
     removed
         .inspect_err(|failure| tracing::warn!(%failure, "failed to remove expired assignments"))
         .ok()

@@ -40,6 +40,7 @@
 //!   the readiness probe reports not-ready, with the reason. The process never changes the schema.
 //! * **Shutdown** ([`System::drain`], then [`System::stop`]) is graceful: changes in progress are completed first.
 
+mod background_runs;
 mod check;
 mod demo;
 mod development_token;
@@ -52,6 +53,7 @@ mod open_files;
 mod operator;
 mod probe;
 mod profiles;
+mod samples;
 mod secret;
 mod settings;
 mod telemetry;
@@ -61,9 +63,11 @@ mod wiring;
 pub use check::{SettingsCheck, check_settings};
 pub use demo::{Demo, DemoError, DemoGuide};
 pub use development_token::{DevelopmentToken, DevelopmentTokenError};
+pub use iam_storage_postgres::{OperationFigures, RecentOperations};
 pub use issuers::AuthError;
 pub use mode::{ModeError, StorageMode};
 pub use operator::{ApiKeyAttributes, Operator, OperatorError};
+pub use samples::Samples;
 pub use secret::{SecretError, signing_secret};
 pub use settings::{
     AdminSettings, AssignmentSettings, AuthSettings, CacheSettings, DatabaseSettings, Documentation, IssuerSettings,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use iam_application::causes;
+use iam_application::{ReadinessReason, SchemaVersions, causes};
 use iam_storage_postgres::PostgresStorage;
 use migration::{MigrationError, MigrationStatus};
 
-use crate::probe::Progress;
+use crate::probe::{Progress, Waiting};
 
 /// The initial delay between connection attempts, and the interval between consecutive checks of the schema.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -21,14 +21,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Progress>) {
     first_contact(storage.as_ref(), &progress).await;
     tracing::info!("[Database] PostgreSQL connection established");
-    while let Some(problem) = problem_of(&storage).await {
-        let is_new = progress.set_waiting(problem.text.clone());
-        if is_new {
-            tracing::warn!(address = storage.address(), cause = problem.cause, "not ready: {}", problem.text);
+    let schema = loop {
+        let Problem { text, cause, schema } = match check(&storage).await {
+            Ok(schema) => break schema,
+            Err(problem) => problem,
+        };
+        let waiting = Waiting { reason: ReadinessReason::Schema, text: text.clone(), schema };
+        if progress.set_waiting(waiting) {
+            tracing::warn!(address = storage.address(), cause, "not ready: {text}");
         }
         tokio::time::sleep(FIRST_PAUSE).await;
-    }
-    progress.set_ready();
+    };
+    progress.set_ready(Some(schema));
     tracing::info!("the database schema is up to date; ready for requests");
     if let Ok(false) = storage.is_row_security_active().await {
         tracing::warn!("row-level security does not apply to the database role of the service");
@@ -39,8 +43,8 @@ pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Pro
 async fn first_contact(storage: &PostgresStorage, progress: &Progress) {
     for pause in pauses() {
         let Err(error) = storage.contact().await else { return };
-        let is_new = progress.set_waiting(error.to_string());
-        if is_new {
+        let waiting = Waiting { reason: ReadinessReason::FirstContact, text: error.to_string(), schema: None };
+        if progress.set_waiting(waiting) {
             tracing::warn!(cause = causes(&error), "the database cannot be used");
         }
         tokio::time::sleep(pause).await;
@@ -53,52 +57,63 @@ fn pauses() -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(FIRST_PAUSE), |pause| Some((*pause * 2).min(LONGEST_PAUSE)))
 }
 
-/// Checks the schema, and returns the problem with the schema, if any. The check times out if the database does not
-/// respond.
-async fn problem_of(storage: &PostgresStorage) -> Option<Problem> {
+/// Checks the schema. Returns its versions if the process can use it, and otherwise the problem. The check times out if
+/// the database does not respond.
+async fn check(storage: &PostgresStorage) -> Result<SchemaVersions, Problem> {
     let connection = storage.connection();
     match tokio::time::timeout(SCHEMA_LIMIT, migration::status(&connection)).await {
-        Ok(status) => schema_problem(status, &storage.address()),
-        Err(_) => Some(unchecked("the database does not respond".to_owned(), &storage.address())),
+        Ok(status) => accepted(status, &storage.address()),
+        Err(_) => Err(unchecked("the database does not respond".to_owned(), &storage.address())),
     }
 }
 
-/// The reason why the schema cannot be used: a message for the readiness probe, and the cause for the log.
+/// The reason why the schema cannot be used: a message for the readiness probe, the cause for the log, and the versions
+/// of the schema if it could be read.
+#[derive(Debug, PartialEq, Eq)]
 struct Problem {
     text: String,
     cause: Option<String>,
+    schema: Option<SchemaVersions>,
 }
 
 /// Returns the problem for a schema that cannot be checked, with the cause for the log.
 fn unchecked(cause: String, address: &str) -> Problem {
-    Problem { text: format!("the schema cannot be checked ({address})"), cause: Some(cause) }
+    Problem { text: format!("the schema cannot be checked ({address})"), cause: Some(cause), schema: None }
 }
 
-/// Returns the problem with the schema if migrations are pending or cannot be determined, and otherwise `None`.
-fn schema_problem(status: Result<Vec<MigrationStatus>, MigrationError>, address: &str) -> Option<Problem> {
-    let pending = match status {
-        Ok(status) if status.iter().all(|migration| !migration.applied) => {
-            let text = "the schema is missing: run the migration (migration up)".to_owned();
-            return Some(Problem { text, cause: None });
+/// Returns the versions of the schema if no migration is pending, and otherwise the problem.
+fn accepted(status: Result<Vec<MigrationStatus>, MigrationError>, address: &str) -> Result<SchemaVersions, Problem> {
+    let newest = || migration::command_line::migrations().pop().unwrap_or_default();
+    let (min, found, pending, is_missing) = match status {
+        Ok(status) => {
+            let min = status.last().map_or_else(newest, |migration| migration.name.clone());
+            let found = status.iter().rfind(|migration| migration.applied).map(|migration| migration.name.clone());
+            let pending = status.iter().filter(|migration| !migration.applied).count();
+            let is_missing = found.is_none();
+            (min, found, pending, is_missing)
         }
-        Ok(status) => status.iter().filter(|migration| !migration.applied).count(),
         // If the program was rolled back to an older version, the database has migrations that this version does not
         // contain. These additional migrations are accepted.
-        Err(MigrationError::Ahead { pending, .. } | MigrationError::Behind { pending }) => pending.len(),
-        Err(error) => return Some(unchecked(causes(&error), address)),
+        Err(MigrationError::Ahead { unknown, pending }) => (newest(), unknown.into_iter().max(), pending.len(), false),
+        Err(error) => return Err(unchecked(causes(&error), address)),
     };
-    (pending > 0).then(|| Problem {
-        text: format!("schema is behind: {pending} migrations pending (run the migration command)"),
-        cause: None,
-    })
+    let schema = SchemaVersions { min, max: None, found };
+    let text = match pending {
+        0 => return Ok(schema),
+        _ if is_missing => "the schema is missing: run the migration (migration up)".to_owned(),
+        pending => format!("schema is behind: {pending} migrations pending (run the migration command)"),
+    };
+    Err(Problem { text, cause: None, schema: Some(schema) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn text(status: Result<Vec<MigrationStatus>, MigrationError>) -> Option<String> {
-        schema_problem(status, "localhost:5432, database iam").map(|problem| problem.text)
+    type Status = Result<Vec<MigrationStatus>, MigrationError>;
+
+    fn text(status: Status) -> Option<String> {
+        accepted(status, "localhost:5432, database iam").err().map(|problem| problem.text)
     }
 
     /// Returns the statuses of `applied` applied migrations, followed by those of `pending` pending migrations.
@@ -107,18 +122,40 @@ mod tests {
         (0..applied + pending).map(status).collect()
     }
 
+    fn ahead(pending: &[&str]) -> Status {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        Err(MigrationError::Ahead { unknown: names(&["m8", "m9"]), pending: names(pending) })
+    }
+
     #[test]
     fn only_pending_migrations_prevent_readiness() {
-        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let ahead = |pending| MigrationError::Ahead { unknown: names(&["m9"]), pending: names(pending) };
         let behind = |n| Some(format!("schema is behind: {n} migrations pending (run the migration command)"));
         assert_eq!(text(Ok(status(2, 0))), None);
-        assert_eq!(text(Err(ahead(&[]))), None);
+        assert_eq!(text(ahead(&[])), None);
         assert_eq!(text(Ok(status(1, 2))), behind(2));
         assert_eq!(text(Ok(status(0, 2))).as_deref(), Some("the schema is missing: run the migration (migration up)"));
-        assert_eq!(text(Err(ahead(&["m1"]))), behind(1));
+        assert_eq!(text(ahead(&["m1"])), behind(1));
         let unchecked = text(Err(MigrationError::NoSchema));
         assert_eq!(unchecked.as_deref(), Some("the schema cannot be checked (localhost:5432, database iam)"));
+    }
+
+    /// The oldest accepted schema is that of the newest migration of the program. Every newer schema is accepted.
+    #[test]
+    fn the_versions_of_the_schema_are_stated_whether_it_is_accepted_or_not() {
+        let versions = |status: Status| {
+            let schema = match accepted(status, "") {
+                Ok(schema) => Some(schema),
+                Err(problem) => problem.schema,
+            };
+            schema.map(|SchemaVersions { min, max, found }| (min, max, found))
+        };
+        let found = |number: usize| Some(format!("m{number}"));
+        assert_eq!(versions(Ok(status(2, 0))), Some(("m1".to_owned(), None, found(1))));
+        assert_eq!(versions(Ok(status(1, 2))), Some(("m2".to_owned(), None, found(0))));
+        assert_eq!(versions(Ok(status(0, 2))), Some(("m1".to_owned(), None, None)));
+        let newest = migration::command_line::migrations().pop().unwrap();
+        assert_eq!(versions(ahead(&[])), Some((newest, None, found(9))));
+        assert_eq!(versions(Err(MigrationError::NoSchema)), None);
     }
 
     #[test]

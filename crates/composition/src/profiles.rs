@@ -6,6 +6,7 @@ use std::time::Duration;
 use iam_application::Application;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::background_runs::{self, Task};
 use crate::probe::Progress;
 
 /// The time between two writes. A write changes the version of its company, so the profiles of many users are written
@@ -25,7 +26,9 @@ pub(crate) async fn record_claimed_profiles(application: Arc<Application>, progr
         tokio::select! {
             _ = forgetting.tick() => application.forget_claimed_profiles(),
             () = application.claimed_profile_arrived() => {
-                match application.record_claimed_profiles().await {
+                let recorded = application.record_claimed_profiles().await;
+                background_runs::count(Task::ClaimedProfiles, recorded.as_ref().ok().copied());
+                match recorded {
                     Ok(0) => {}
                     Ok(changed) => tracing::debug!(changed, "recorded profiles from tokens"),
                     Err(failure) => tracing::warn!(%failure, "failed to record profiles from tokens"),

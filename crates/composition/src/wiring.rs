@@ -8,7 +8,7 @@ use iam_application::{Application, HealthProbe};
 use iam_domain::Clock;
 use iam_identity::{SharedSecret, TokenVerifier, system_clock};
 use iam_permissions_cache::{FillOptions, Permissions};
-use iam_storage::{Health, PoolStats, Storage, StorageError};
+use iam_storage::{Health, Storage, StorageError};
 use iam_storage_memory::{MemorySimulator, MemoryStorage};
 use iam_storage_postgres::{OptionsError, PostgresOptions, PostgresStorage, Refusal};
 use secrecy::{ExposeSecret, SecretString};
@@ -21,11 +21,9 @@ use crate::open_files::OpenFilesError;
 use crate::probe::{Progress, SystemProbe};
 use crate::profiles::record_claimed_profiles;
 use crate::{
-    DatabaseSettings, Mode, ModeError, Settings, SettingsError, StorageMode, TelemetryError, monitor, open_files, probe,
+    DatabaseSettings, Mode, ModeError, Samples, Settings, SettingsError, StorageMode, TelemetryError, background_runs,
+    monitor, open_files, probe,
 };
-
-/// Interval between two samples of the pool metrics.
-const POOL_SAMPLES: Duration = Duration::from_secs(10);
 
 /// The reason why the service cannot start. The message is one line and contains no secrets.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +60,8 @@ pub struct System {
     pub verifier: Arc<TokenVerifier>,
     /// The probe that reports the readiness of the process and the health of the storage.
     pub probe: Arc<dyn HealthProbe>,
+    /// The state that is published as metrics.
+    pub samples: Samples,
     /// The clock that all services of the process use.
     pub clock: Clock,
     /// Maximum number of client connections of the API; `0` means no limit. It is at most the number that the limit on
@@ -122,17 +122,14 @@ impl System {
                     );
                 }
                 let storage = Arc::new(MemoryStorage::seeded(clock.clone()).await?);
-                progress.set_ready();
+                progress.set_ready(None);
                 (Arc::clone(&storage) as _, storage, None)
             }
             StorageMode::Postgres(url) => {
                 iam_storage_postgres::describe_metrics();
-                metrics::describe_gauge!("iam_pool_connections", "Connections of the database connection pool");
                 let storage = Arc::new(open(&options(url, &settings.database))?);
-                publish_pool(&storage);
                 tracing::info!(address = storage.address(), "[IAM Database] Using PostgreSQL persistence");
                 tasks.spawn(monitor::until_ready(Arc::clone(&storage), Arc::clone(&progress)));
-                tasks.spawn(sample_pool(Arc::clone(&storage)));
                 let shared = || Arc::clone(&storage);
                 (shared() as _, shared() as _, Some(storage))
             }
@@ -143,23 +140,20 @@ impl System {
         let permissions = Arc::new(Permissions::new(Arc::clone(&storage), runtime.clone(), options));
         tasks.spawn(follow(Arc::clone(&permissions), Arc::clone(&progress)));
         tasks.spawn(maintain(Arc::clone(&permissions), settings.cache.fill(), Arc::clone(&progress)));
+        let fresh = Arc::clone(&permissions);
+        let freshness = Box::new(move || fresh.freshness());
+        let probe: Arc<dyn HealthProbe> = Arc::new(SystemProbe::new(health, Arc::clone(&progress), refusal, freshness));
+        let samples =
+            Samples { probe: Arc::clone(&probe), permissions: Arc::clone(&permissions), database: database.clone() };
+        samples.describe();
+        background_runs::describe();
         let application = Application::new(storage, permissions, Arc::new(MemorySimulator), runtime);
         let application = application.with_budgets(settings.rate_limit.budgets());
         let application = Arc::new(application.with_quotas(settings.quotas.limits()));
         let (removing, expiry) = (Arc::clone(&application), settings.assignments.clone());
         tasks.spawn(remove_expired_assignments(removing, expiry, Arc::clone(&progress)));
         tasks.spawn(record_claimed_profiles(Arc::clone(&application), Arc::clone(&progress)));
-        Ok(Self {
-            application,
-            verifier,
-            probe: Arc::new(SystemProbe::new(health, Arc::clone(&progress), refusal)),
-            clock,
-            max_connections,
-            secret,
-            progress,
-            database,
-            tasks,
-        })
+        Ok(Self { application, verifier, probe, samples, clock, max_connections, secret, progress, database, tasks })
     }
 
     /// Waits until the storage is ready for requests.
@@ -260,23 +254,6 @@ async fn follow(permissions: Arc<Permissions>, progress: Arc<Progress>) {
 async fn maintain(permissions: Arc<Permissions>, options: FillOptions, progress: Arc<Progress>) {
     progress.ready().await;
     permissions.maintain(options).await;
-}
-
-/// Publishes the usage of the connection pool as metrics, until the task is cancelled.
-async fn sample_pool(pool: Arc<PostgresStorage>) {
-    let mut ticks = tokio::time::interval(POOL_SAMPLES);
-    loop {
-        ticks.tick().await;
-        publish_pool(&pool);
-    }
-}
-
-/// Publishes the current usage of the connection pool as metrics.
-fn publish_pool(pool: &PostgresStorage) {
-    let pool = pool.pool();
-    for (state, count) in [("idle", pool.idle), ("used", pool.size.saturating_sub(pool.idle)), ("max", pool.max)] {
-        metrics::gauge!("iam_pool_connections", "state" => state).set(f64::from(count));
-    }
 }
 
 #[cfg(test)]

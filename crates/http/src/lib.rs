@@ -43,4 +43,4 @@ pub use metric_list::describe_metrics;
 pub use middleware::{AllowedOrigins, ClientAddresses, ConnectionTimeouts, OriginError, ProxyError, RequestSpans};
 pub use mount::{configure, configure_documentation};
 pub use routes::openapi::document;
-pub use server::{AdminServer, ConnectionLimits, Server, ServerHandle, ServerOptions};
+pub use server::{AdminPages, AdminServer, ConnectionLimits, Server, ServerHandle, ServerOptions};

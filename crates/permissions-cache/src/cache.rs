@@ -150,10 +150,11 @@ impl Cache {
         self.lock().tracker.on_renewed(epoch);
     }
 
-    /// Applies the changes that a poll of the primary returned.
-    pub(crate) fn polled(&self, changes: &Changes, generation: u64, began: Ticket) {
+    /// Applies the changes that a poll of the primary returned. Returns `true` if the changes continue the known history
+    /// of the database.
+    pub(crate) fn polled(&self, changes: &Changes, generation: u64, began: Ticket) -> bool {
         self.lease.fence(changes.needs_acknowledgement);
-        self.event(|tracker, now| tracker.on_poll(changes, generation, began, now));
+        !self.event(|tracker, now| tracker.on_poll(changes, generation, began, now)).everything
     }
 
     /// Discards all cached data, because a poll reached a server other than the primary.
@@ -259,6 +260,7 @@ impl Cache {
             companies: state.companies.len(),
             sets: state.companies.values().map(Company::set_count).sum(),
             bytes: self.bytes(&state),
+            lease_remaining: self.lease.remaining(),
             ..self.counters.read(self.lease.confirmed())
         }
     }

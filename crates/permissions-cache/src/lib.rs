@@ -84,6 +84,7 @@ pub use engine::effective::{
 };
 pub use engine::navigation::{Navigation, NavigationItem, NavigationSubItem};
 pub use engine::outcome::Outcome;
+pub use freshness::Freshness;
 pub use iam_storage::Stamped;
 pub use loading::allowance::LoadAllowance;
 pub use maintenance::FillOptions;

@@ -13,6 +13,8 @@ use crate::cache::Cache;
 use crate::credentials::service::Credentials;
 use crate::engine::access::decide;
 use crate::engine::outcome::Outcome;
+use crate::freshness::Freshness;
+use crate::freshness::clock::Moment;
 use crate::loading::allowance::LoadAllowance;
 use crate::loading::context::Context;
 use crate::loading::error::unavailable;
@@ -206,6 +208,18 @@ impl Permissions {
     /// poll has confirmed it.
     pub fn distrust(&self, target: Target) {
         self.cache.distrust(target);
+    }
+
+    /// Returns how up to date the cached data is.
+    #[must_use]
+    pub fn freshness(&self) -> Freshness {
+        let (lease, confirmed) = (&self.cache.lease, self.cache.lease.confirmed());
+        Freshness {
+            age: (confirmed > Moment::NEVER).then(|| Moment::now().since(confirmed)),
+            lease_remaining: lease.remaining(),
+            served_for: self.context.options.lease.max(self.context.options.outage_grace),
+            is_poll_failing: self.polls.has_failed(),
+        }
     }
 
     /// Returns the current statistics of the cache.

@@ -104,6 +104,8 @@ pub struct CacheStats {
     /// The age of the cached data: the time since the start of the last poll that confirmed it. `None` before the first
     /// such poll.
     pub age: Option<Duration>,
+    /// The time until the lease expires. Zero if it has expired or was revoked.
+    pub lease_remaining: Duration,
 }
 
 impl CacheStats {
@@ -135,5 +137,6 @@ impl CacheStats {
         if let Some(age) = self.age {
             metrics::gauge!("iam_cache_age_seconds").set(age.as_secs_f64());
         }
+        metrics::gauge!("iam_cache_lease_remaining_seconds").set(self.lease_remaining.as_secs_f64());
     }
 }

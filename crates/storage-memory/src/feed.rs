@@ -27,6 +27,7 @@ impl ChangeFeed for MemoryStorage {
             catalog: state(now.catalog.version),
             credentials: state(now.credentials.version),
             companies: changed.map(|company| (company, state(now.company(company).version))).collect(),
+            delays: Vec::new(),
             now: self.shared().clock.read(),
             needs_acknowledgement: false,
         }))

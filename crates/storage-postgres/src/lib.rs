@@ -107,6 +107,7 @@ mod repository;
 mod row_security;
 mod snapshots;
 mod statement;
+mod statistics;
 mod storage;
 mod unreadable;
 
@@ -115,4 +116,5 @@ pub use connections::session::Refusal;
 pub use iam_database_url::UrlError;
 pub use metric_list::describe_metrics;
 pub use options::PostgresOptions;
+pub use statistics::{OperationFigures, RecentOperations, recent_operations};
 pub use storage::{OptionsError, PostgresStorage};

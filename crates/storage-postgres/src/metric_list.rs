@@ -1,6 +1,10 @@
 //! The metrics of this crate: their descriptions, and their series from the start of the process.
 
-use crate::operation::{DURATIONS, ERRORS};
+use crate::connections::waits::{ACQUIRE, Stage, WAITING};
+use crate::operation::{DURATIONS, ERRORS, ROWS};
+
+/// The name of the counter of audit records.
+pub(crate) const AUDIT_RECORDS: &str = "iam_audit_records_total";
 
 /// The tables whose rows are parsed when they are read.
 const PARSED_TABLES: [&str; 7] =
@@ -16,9 +20,19 @@ pub fn describe_metrics() {
     // The series of the other operations appear with their first call.
     metrics::describe_histogram!(DURATIONS, "Duration of storage operations in seconds");
     metrics::describe_counter!(ERRORS, "Storage operations that failed");
+    metrics::describe_counter!(ROWS, "Rows that the statements of storage operations returned or changed");
     for operation in ["snapshots.load_user", "change_feed.poll", "storage.begin", "unit_of_work.commit"] {
         let _ = metrics::histogram!(DURATIONS, "operation" => operation);
         metrics::counter!(ERRORS, "operation" => operation).increment(0);
+        metrics::counter!(ROWS, "operation" => operation).increment(0);
+    }
+    metrics::describe_counter!(AUDIT_RECORDS, "Audit records that were committed");
+    metrics::counter!(AUDIT_RECORDS).increment(0);
+    metrics::describe_histogram!(ACQUIRE, "Waits for a connection of the database connection pool, in seconds");
+    metrics::describe_gauge!(WAITING, "Statements and changes that wait for a connection of the pool");
+    for stage in Stage::ALL {
+        let _ = metrics::histogram!(ACQUIRE, "stage" => stage.name());
+        metrics::gauge!(WAITING, "stage" => stage.name()).increment(0.0);
     }
     metrics::describe_gauge!(
         "iam_database_running_transactions",

@@ -5,11 +5,16 @@ use std::time::Instant;
 
 use iam_storage::{Result, StorageError};
 
+use crate::statistics;
+
 /// The name of the histogram of the durations of operations.
 pub(crate) const DURATIONS: &str = "iam_storage_operation_duration_seconds";
 
 /// The name of the counter of failed operations.
 pub(crate) const ERRORS: &str = "iam_storage_operation_errors_total";
+
+/// The name of the counter of rows that statements returned or changed.
+pub(crate) const ROWS: &str = "iam_storage_operation_rows_total";
 
 tokio::task_local! {
     /// The name of the operation that the current task executes.
@@ -19,6 +24,13 @@ tokio::task_local! {
 /// Returns the name of the operation that the current task executes. Returns `none` outside an operation.
 pub(crate) fn current() -> &'static str {
     OPERATION.try_with(|name| *name).unwrap_or("none")
+}
+
+/// Records rows that a statement of the current operation returned or changed.
+pub(crate) fn record_rows(rows: u64) {
+    let operation = current();
+    statistics::record_rows(operation, rows);
+    metrics::counter!(ROWS, "operation" => operation).increment(rows);
 }
 
 /// Executes an operation, and records its duration and its failure. `name` is the trait and the method. Errors that
@@ -34,7 +46,9 @@ pub(crate) async fn operation<T>(name: &'static str, work: impl Future<Output = 
                 | StorageError::Unknown { .. }
                 | StorageError::Stale)
     );
-    metrics::histogram!(DURATIONS, "operation" => name).record(began.elapsed().as_secs_f64());
+    let took = began.elapsed();
+    statistics::record(name, took, has_failed);
+    metrics::histogram!(DURATIONS, "operation" => name).record(took.as_secs_f64());
     metrics::counter!(ERRORS, "operation" => name).increment(u64::from(has_failed));
     outcome
 }

@@ -18,6 +18,7 @@ use crate::connections::deadlines::Connections;
 use crate::connections::hooks::PoolHooks;
 use crate::connections::outdated::OutdatedConnections;
 use crate::connections::shares::{Class, Permit, Shares};
+use crate::connections::waits::{Stage, measured};
 use crate::feed::notifier::Notifier;
 use crate::feed::poll::PollState;
 use crate::options::PostgresOptions;
@@ -51,7 +52,7 @@ impl Pool {
     pub(crate) fn new(options: &PostgresOptions, hooks: &PoolHooks, connect: PgConnectOptions) -> Self {
         let pool = options.pool(hooks, connect.clone());
         let control = Arc::new(ControlPool::new(options, hooks, connect));
-        let connections = Connections::new(pool, options.statement_limit(), Handle::current(), hooks);
+        let connections = Connections::new(pool, options.statement_limit(), Handle::current(), hooks).measured();
         let planning = connections.planning_each_statement();
         let shares = Arc::new(Shares::new(options.max_connections));
         let notifier = Notifier::new(Arc::clone(&control), connections.runtime());
@@ -88,8 +89,10 @@ impl Executor for Pool {
     async fn admit(&self, work: Work) -> Result<Option<Permit>> {
         let permit = async {
             match work {
-                Work::InPool(class, company) => self.shares.acquire(class, company).await,
-                Work::WholeCompany(company) => self.shares.acquire(Class::Reads, Some(company)).await,
+                Work::InPool(class, company) => measured(Stage::Share, self.shares.acquire(class, company)).await,
+                Work::WholeCompany(company) => {
+                    measured(Stage::Share, self.shares.acquire(Class::Reads, Some(company))).await
+                }
                 Work::OutsidePool => self.control.admit().await,
             }
         };

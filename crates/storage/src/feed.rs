@@ -2,6 +2,7 @@
 //! regular time.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use iam_domain::{CompanyId, Timestamp};
@@ -62,6 +63,10 @@ pub struct Changes {
     /// The companies that changed since the position that the caller passed to the poll, each with its current version
     /// and stamp.
     pub companies: Vec<(CompanyId, StateId)>,
+    /// For each reported change, the time that has passed since it was made, by the storage's clock when the poll began.
+    /// Contains the changes to the catalog and to the credentials, too. Empty if the storage does not record the time of
+    /// changes.
+    pub delays: Vec<Duration>,
     /// The time of the storage's clock after the poll began. The clock determines when assignments start and end.
     pub now: Timestamp,
     /// Whether the caller must also call [`ChangeFeed::acknowledge`] before this poll confirms the cached data. This is

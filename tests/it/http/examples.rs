@@ -201,7 +201,7 @@ impl Examples {
 
 /// The fields without an example. They occur only in responses for users of external issuers, in counts of more than
 /// 10,000 records, and while the process is not ready.
-const WITHOUT_EXAMPLE: [&str; 8] = [
+const WITHOUT_EXAMPLE: [&str; 11] = [
     "AuditData.totalIsLowerBound",
     "AuditEntryBase.entityPathId",
     "AuditEntryBase.externalEntityId",
@@ -209,6 +209,9 @@ const WITHOUT_EXAMPLE: [&str; 8] = [
     "AuditEntryBase.userPathId",
     "CheckBody.ok",
     "CheckBody.problem",
+    "SchemaBody.found",
+    "SchemaBody.max",
+    "SchemaBody.min",
     "TotalData.totalIsLowerBound",
 ];
 

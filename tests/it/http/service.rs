@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_web::http::Method;
 use flate2::read::GzDecoder;
-use iam_application::{HealthProbe, Readiness, ReadinessCheck};
+use iam_application::{HealthProbe, Readiness, ReadinessCheck, ReadinessProblem, ReadinessReason, SchemaVersions};
 use iam_http::{AllowedOrigins, HttpOptions, Services};
 use iam_identity::{TokenVerifier, system_clock};
 use iam_storage::{ChangeContext, Target};
@@ -128,8 +128,10 @@ async fn preflight(api: &TestApi, origin: &str, method: &str, headers: &str) -> 
         .await
 }
 
-/// A health probe that reports the storage as unavailable.
-struct Broken;
+/// A health probe that reports the storage as unavailable, with a problem that may block requests.
+struct Broken {
+    is_blocking: bool,
+}
 
 #[async_trait::async_trait]
 impl HealthProbe for Broken {
@@ -138,8 +140,15 @@ impl HealthProbe for Broken {
     }
 
     fn readiness(&self) -> Readiness {
-        let check = |name, problem: Option<&str>| ReadinessCheck { name, problem: problem.map(str::to_owned) };
-        Readiness { checks: vec![check("storage", Some("not reached yet")), check("schema", None)] }
+        let text = "not reached yet".to_owned();
+        let problem = ReadinessProblem { reason: ReadinessReason::FirstContact, text, is_blocking: self.is_blocking };
+        let schema = SchemaVersions { min: "m2".to_owned(), max: None, found: Some("m3".to_owned()) };
+        Readiness {
+            checks: vec![
+                ReadinessCheck { name: "storage", problem: Some(problem), schema: None },
+                ReadinessCheck { name: "schema", problem: None, schema: Some(schema) },
+            ],
+        }
     }
 }
 
@@ -160,28 +169,32 @@ both_adapters! {
         }
     }
 
-    /// While the storage is unavailable, the readiness check returns 503 with the reasons. The liveness check still
-    /// returns 200.
+    /// While the storage is unavailable, the readiness check returns 503 with the reasons, or 200 if the problem does not
+    /// block requests. The liveness check still returns 200.
     async fn a_broken_storage_is_reported(api: TestApi) {
-        let services = || Services {
-            application: Arc::clone(&api.application),
-            verifier: Arc::new(TokenVerifier::hs256(&secret())),
-            probe: Arc::new(Broken),
-            clock: system_clock(),
-        };
-        let unready = json!({
-            "status": "unavailable",
-            "checks": [
-                { "name": "storage", "ok": false, "problem": "not reached yet" }, { "name": "schema", "ok": true },
-            ],
-        });
-        for (path, status, expected) in [
-            ("/health/db", 503, json!({ "healthy": false })),
-            ("/readyz", 503, unready.clone()),
-            ("/readyz?verbose", 503, unready),
-            ("/livez", 200, json!({ "status": "ok" })),
-        ] {
-            assert_eq!(get_from(services(), path, "").await.expect(status).json(), expected, "{path}");
+        for (is_blocking, status, word) in [(true, 503, "unavailable"), (false, 200, "degraded")] {
+            let services = || Services {
+                application: Arc::clone(&api.application),
+                verifier: Arc::new(TokenVerifier::hs256(&secret())),
+                probe: Arc::new(Broken { is_blocking }),
+                clock: system_clock(),
+            };
+            let schema = json!({ "min": "m2", "max": null, "found": "m3" });
+            let unready = json!({
+                "status": word,
+                "checks": [
+                    { "name": "storage", "ok": false, "reason": "first_contact", "problem": "not reached yet" },
+                    { "name": "schema", "ok": true, "schema": schema },
+                ],
+            });
+            for (path, status, expected) in [
+                ("/health/db", 503, json!({ "healthy": false })),
+                ("/readyz", status, unready.clone()),
+                ("/readyz?verbose", status, unready),
+                ("/livez", 200, json!({ "status": "ok" })),
+            ] {
+                assert_eq!(get_from(services(), path, "").await.expect(status).json(), expected, "{path}");
+            }
         }
     }
 

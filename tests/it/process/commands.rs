@@ -5,6 +5,7 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
+use super::metrics::admin_address;
 use crate::support::process::{ServerProcess, run, text_of};
 
 const MANUAL: &str = include_str!("../../../docs/commands.md");
@@ -152,8 +153,8 @@ mod postgres {
         let insert = "INSERT INTO iam_migrations (version, applied_at) VALUES ('m99990101_000001_newer', 0)";
         crate::support::database::run(&mut newer.connect().await, insert.to_owned()).await.unwrap();
         let (url, newer) = (("DATABASE_URL", database.url()), ("DATABASE_URL", newer.url()));
-        let server = ServerProcess::start(&[], &[]);
-        let address = server.address.to_string();
+        let mut server = ServerProcess::start(&[], &[]);
+        let (address, admin) = (server.address.to_string(), admin_address(&mut server).to_string());
         let wrong = ("PORT", "65536");
 
         let mut observed = BTreeMap::<String, BTreeSet<i32>>::new();
@@ -185,6 +186,8 @@ mod postgres {
         observe("version", &[], &[]);
         observe("health", &["--address", &address], &[]);
         observe("health", &["--address", "127.0.0.1:1"], &[]);
+        observe("top", &["--once", "--address", &admin], &[]);
+        observe("top", &["--once", "--address", "127.0.0.1:1"], &[]);
         observe("token", &["--user", USER], &[SECRET]);
         observe("token", &["--user", USER], &[]);
         let create = ["--name", "N", "--role", "check"];

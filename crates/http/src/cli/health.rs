@@ -1,19 +1,13 @@
 //! The command `iam health`, which asks a running service whether it is ready or alive.
 
 use std::error::Error;
-use std::time::Duration;
 
 use clap::Args;
 use iam_composition::Settings;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
+use super::ask::get;
 use super::listen::reachable;
 use super::output::print;
-
-/// Maximum length of a response, in bytes. The rest is ignored.
-const MAX_RESPONSE: u64 = 64 * 1024;
 
 #[derive(Args)]
 pub(crate) struct Health {
@@ -38,17 +32,9 @@ impl Health {
             None => configured()?,
         };
         let (path, state) = if self.live { ("/livez", "alive") } else { ("/readyz", "ready") };
-        let limit = Duration::from_secs(self.timeout.into());
-        let asked = timeout(limit, ask(&address, path)).await;
-        let response = asked.map_err(|_| format!("{address} does not respond within {} s", self.timeout))?;
-        let response = response.map_err(|error| format!("{address} cannot be reached: {error}"))?;
-        let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
-        match head.split(' ').nth(1) {
-            Some("200") if head.starts_with("HTTP/1.1 ") => print(state),
-            Some(status) if head.starts_with("HTTP/1.1 ") => {
-                Err(format!("not {state}: {path} answered {status}: {body}").into())
-            }
-            _ => Err(format!("{address} does not respond with HTTP").into()),
+        match get(&address, path, self.timeout).await? {
+            (200, _) => print(state),
+            (status, body) => Err(format!("not {state}: {path} answered {status}: {body}").into()),
         }
     }
 }
@@ -60,14 +46,4 @@ fn configured() -> Result<String, Box<dyn Error>> {
         0 => Err("server.port (PORT) is 0, so the operating system has selected the port: pass --address".into()),
         port => Ok(format!("{}:{port}", reachable(&settings.server.host))),
     }
-}
-
-/// Sends a GET request without a body, and returns the response.
-async fn ask(address: &str, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut response = Vec::new();
-    stream.take(MAX_RESPONSE).read_to_end(&mut response).await?;
-    Ok(String::from_utf8_lossy(&response).into_owned())
 }

@@ -1,12 +1,15 @@
 //! The command line of the programs `iam` and `iam-http`: the arguments and the dispatch of the commands.
 
+mod ask;
 mod check_config;
 mod health;
 mod keys;
 mod listen;
 mod output;
 mod serve;
+mod statements;
 mod token;
+mod top;
 mod version;
 
 use std::error::Error;
@@ -20,6 +23,7 @@ use migration::command_line::{CommandError, Migrate};
 use health::Health;
 use keys::Keys;
 use token::Token;
+use top::Top;
 use version::Version;
 
 /// Multi-tenant authorization service: decides what users may see and do in each company. Without a command, serves the
@@ -57,6 +61,10 @@ enum Command {
     ///
     /// The exit code is 0 if the service is ready, and 1 if it is not ready or does not respond.
     Health(Health),
+    /// Prints the storage operations of a running service: calls, errors, rows and durations of the last minutes.
+    ///
+    /// The command reads them from the admin port of the service, and refreshes the table until it is interrupted.
+    Top(Top),
     /// Prints a token that a server with the same settings accepts. Development mode only.
     ///
     /// Standard output contains only the token, so a shell can store it: `export TOKEN=$(iam token --user …)`. The
@@ -100,6 +108,7 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::CheckConfig => check_config::run().await,
         Command::Openapi => output::print(&serde_json::to_string_pretty(&iam_http::document()?)?),
         Command::Health(health) => health.run().await,
+        Command::Top(top) => top.run().await,
         Command::Token(token) => token.run(&settings()?),
         Command::Keys(keys) => keys.run(&settings()?).await,
         Command::Version(version) => version.run(),

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use iam_composition::{AdminSettings, Demo, Documentation, Metrics, Mode, ServerSettings, Settings, System};
 use iam_http::{
-    AdminServer, AllowedOrigins, ClientAddresses, ConnectionLimits, ConnectionTimeouts, HttpOptions, InFlightLimits,
-    RequestSpans, Server, ServerOptions, Services,
+    AdminPages, AdminServer, AllowedOrigins, ClientAddresses, ConnectionLimits, ConnectionTimeouts, HttpOptions,
+    InFlightLimits, RequestSpans, Server, ServerOptions, Services,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::listen::{ADMIN, API, listen};
+use super::statements::Table;
 use super::version::publish_build_info;
 
 /// The target of the log lines about the start and the end of the process, whatever the name of the program.
@@ -35,8 +36,17 @@ pub(super) async fn run(settings: Settings, demo: Option<Demo>) -> Result<(), Bo
     let admin = admin_listener(&settings.admin).await?;
     let system = System::start(&settings).await?;
     let admin = admin.map(|(listener, metrics)| {
-        let has_documentation = settings.server.documentation == Documentation::Admin;
-        AdminServer::new(listener, Arc::new(move || metrics.render()), Arc::clone(&system.probe), has_documentation)
+        let (published, listed) = (system.samples.clone(), system.samples.clone());
+        let pages = AdminPages {
+            metrics: Arc::new(move || {
+                published.publish();
+                metrics.render()
+            }),
+            statements: Arc::new(move || serde_json::to_string(&Table::from(listed.operations())).unwrap_or_default()),
+            probe: Arc::clone(&system.probe),
+            has_documentation: settings.server.documentation == Documentation::Admin,
+        };
+        AdminServer::new(listener, pages)
     });
     let server = server(listener, &settings, cors_origins, clients, &system);
     tracing::info!(target: TARGET, "listening on http://{address}");

@@ -1,6 +1,6 @@
 //! The OpenAPI schemas of string and boolean fields with a fixed set of values.
 
-use iam_application::FieldCode;
+use iam_application::{FieldCode, ReadinessReason};
 use iam_domain::Reason;
 use iam_identity::AuthenticationError;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
@@ -29,7 +29,13 @@ pub(crate) fn ok_status() -> Object {
 
 /// Returns the schema of the field `status` of a liveness or readiness check.
 pub(crate) fn probe_status() -> Object {
-    one_of("`ok`, or `unavailable` if a condition does not hold.", ["ok", "unavailable"])
+    let meaning = "`ok`, `degraded` while only cached decisions are served, or `unavailable`.";
+    one_of(meaning, ["ok", "degraded", "unavailable"])
+}
+
+/// Returns the schema of the field `reason` of a condition of readiness.
+pub(crate) fn readiness_reason() -> Object {
+    one_of("The stable code of the problem with the condition.", ReadinessReason::ALL.map(ReadinessReason::code))
 }
 
 /// Returns the schema of the field `code` of an error response.

@@ -1,5 +1,6 @@
-//! The server of the admin port: metrics, probes and, if configured, the documentation of the API. It has its own listener, worker and connection limits, so that it
-//! responds even if clients have exhausted those of the API.
+//! The server of the admin port: metrics, probes, the table of storage operations and, if configured, the documentation
+//! of the API. It has its own listener, worker and connection limits, so that it responds even if clients have exhausted
+//! those of the API.
 
 use std::io;
 use std::net::TcpListener;
@@ -11,14 +12,16 @@ use actix_service::Service;
 use actix_web::http::header;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use iam_application::{HealthProbe, Readiness};
+use iam_application::HealthProbe;
+use tokio::runtime::Handle;
 
 use super::connection_limits::ConnectionLimits;
+use super::runtimes::{MAIN, NAMES, STALLED_AFTER, list, silence};
 use super::worker::Mount;
-use super::{Server, ServerHandle, ServerOptions};
+use super::{Server, ServerHandle, ServerOptions, system_metrics};
 use crate::middleware::ClientAddresses;
 use crate::middleware::connection::{ConnectionState, ConnectionTimeouts};
-use crate::routes::health::probe;
+use crate::routes::health::{liveness, probe};
 use crate::{configure_documentation, decision_metrics};
 
 /// The limits on the number of connections to the admin port.
@@ -26,20 +29,38 @@ const CONNECTIONS: ConnectionLimits = ConnectionLimits { total: 32, per_address:
 /// Timeout after which an idle connection to the admin port is closed. Scrapers send a request at least once a minute.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// A function that renders the metrics in the Prometheus text format.
+/// A function that renders a page.
 type Render = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the admin port serves.
+#[derive(Clone)]
+pub struct AdminPages {
+    /// Renders the metrics in the Prometheus text format, for `/metrics`.
+    pub metrics: Render,
+    /// Renders the table of storage operations as JSON, for `/admin/statements`.
+    pub statements: Render,
+    /// Determines the response of `/readyz`.
+    pub probe: Arc<dyn HealthProbe>,
+    /// Whether the documentation of the API is served, too.
+    pub has_documentation: bool,
+}
+
+impl std::fmt::Debug for AdminPages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AdminPages").field("has_documentation", &self.has_documentation).finish_non_exhaustive()
+    }
+}
 
 /// The HTTP server of the admin port, which serves the metrics and the probes.
 #[derive(Debug)]
 pub struct AdminServer(Server);
 
 impl AdminServer {
-    /// Creates a server that serves the output of `render` at `/metrics`, and the probes at `/livez` and `/readyz`. If
-    /// `has_documentation` is set, it also serves the documentation of the API.
+    /// Creates a server that serves these pages, and the probes at `/livez` and `/readyz`.
     #[must_use]
-    pub fn new(listener: TcpListener, render: Render, probe: Arc<dyn HealthProbe>, has_documentation: bool) -> Self {
-        let (render, probe) = (Data::new(render), Data::from(probe));
-        let mount: Mount = Arc::new(move |config| mount(config, &render, &probe, has_documentation));
+    pub fn new(listener: TcpListener, pages: AdminPages) -> Self {
+        let pages = Data::new(pages);
+        let mount: Mount = Arc::new(move |config| mount(config, &pages));
         let options = ServerOptions {
             workers: Some(NonZeroUsize::MIN),
             shutdown_timeout: Duration::ZERO,
@@ -61,15 +82,20 @@ impl AdminServer {
     ///
     /// Returns an error if the worker cannot start or ends unexpectedly, or if the listener cannot be used.
     pub async fn run(self) -> io::Result<()> {
+        let _listed = list(MAIN, &Handle::current());
         self.0.run().await
     }
 }
 
 /// Mounts the routes. The wrapper reports each running request to its connection.
-fn mount(config: &mut ServiceConfig, render: &Data<Render>, probe: &Data<dyn HealthProbe>, has_documentation: bool) {
+fn mount(config: &mut ServiceConfig, pages: &Data<AdminPages>) {
     let metrics = web::resource("/metrics")
         .route(web::get().to(metrics))
         .route(web::head().to(metrics))
+        .default_service(web::to(only_read));
+    let statements = web::resource("/admin/statements")
+        .route(web::get().to(statements))
+        .route(web::head().to(statements))
         .default_service(web::to(only_read));
     let routes = web::scope("")
         .wrap_fn(|request, service| {
@@ -82,25 +108,34 @@ fn mount(config: &mut ServiceConfig, render: &Data<Render>, probe: &Data<dyn Hea
             }
         })
         .service(metrics)
+        .service(statements)
         .route("/livez", web::get().to(live))
         .route("/readyz", web::get().to(ready));
-    let routes = if has_documentation { routes.configure(configure_documentation) } else { routes };
-    config.app_data(render.clone()).app_data(probe.clone()).service(routes);
+    let routes = if pages.has_documentation { routes.configure(configure_documentation) } else { routes };
+    config.app_data(pages.clone()).service(routes);
 }
 
-async fn metrics(render: Data<Render>) -> HttpResponse {
+async fn metrics(pages: Data<AdminPages>) -> HttpResponse {
     decision_metrics::publish();
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(render())
+    let mut page = (pages.metrics)();
+    system_metrics::append(&mut page);
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(page)
+}
+
+async fn statements(pages: Data<AdminPages>) -> HttpResponse {
+    let no_store = (header::CACHE_CONTROL, "no-store");
+    HttpResponse::Ok().content_type("application/json").insert_header(no_store).body((pages.statements)())
 }
 
 async fn only_read() -> HttpResponse {
     HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, HEAD")).finish()
 }
 
+/// Checks that each runtime executes tasks.
 async fn live(request: HttpRequest) -> HttpResponse {
-    probe(&Readiness::default(), &request)
+    liveness(&NAMES.map(|name| (name, silence(name))), STALLED_AFTER, &request)
 }
 
-async fn ready(check: Data<dyn HealthProbe>, request: HttpRequest) -> HttpResponse {
-    probe(&check.readiness(), &request)
+async fn ready(pages: Data<AdminPages>, request: HttpRequest) -> HttpResponse {
+    probe(pages.probe.readiness(), &request)
 }

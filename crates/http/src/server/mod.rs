@@ -10,6 +10,8 @@
 mod accept;
 mod admin;
 mod connection_limits;
+mod runtimes;
+mod system_metrics;
 mod worker;
 
 use std::io;
@@ -20,7 +22,7 @@ use std::thread;
 use std::time::Duration;
 
 use accept::accept_all;
-pub use admin::AdminServer;
+pub use admin::{AdminPages, AdminServer};
 pub use connection_limits::ConnectionLimits;
 use connection_limits::OpenConnections;
 use tokio::sync::{mpsc, watch};
@@ -129,7 +131,7 @@ impl Server {
         let (running, mut ended) = mpsc::channel::<()>(1);
         let start = |number| {
             let (phase, mount) = (phase.subscribe(), Arc::clone(&mount));
-            Worker { name: format!("{name}-{number}"), phase, timeouts, shutdown_timeout, mount }.start(&running)
+            Worker { server: name, number, phase, timeouts, shutdown_timeout, mount }.start(&running)
         };
         let workers = (0..workers).map(start).collect::<io::Result<Vec<_>>>()?;
         drop(running);

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::accept::{Arrival, Arrivals};
 use super::connection_limits::ConnectionSlot;
+use super::runtimes;
 use crate::middleware::connection::{Connection, ConnectionTimeouts, DiscardSlots, Phase};
 
 /// Timeout for a lingering close. If the server closes a connection before it has read the whole request, it discards
@@ -33,7 +34,9 @@ pub(super) type Mount = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
 /// A worker thread that serves connections.
 pub(super) struct Worker {
-    pub(super) name: String,
+    /// The name of the server.
+    pub(super) server: &'static str,
+    pub(super) number: usize,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) timeouts: ConnectionTimeouts,
     pub(super) shutdown_timeout: Duration,
@@ -49,8 +52,10 @@ impl Worker {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(lower_priority).build()?;
         let running = running.clone();
-        thread::Builder::new().name(self.name.clone()).spawn(move || {
+        let listed = runtimes::list(self.server, runtime.handle());
+        thread::Builder::new().name(format!("{}-{}", self.server, self.number)).spawn(move || {
             LocalSet::new().block_on(&runtime, self.serve(arrived));
+            drop(listed);
             drop(running);
         })?;
         Ok(arrivals)

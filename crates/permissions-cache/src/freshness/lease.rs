@@ -47,6 +47,11 @@ impl Lease {
         Moment::now().as_millis() < self.until.load(Ordering::Acquire)
     }
 
+    /// Returns the time until the lease expires. Returns zero if it has expired or was revoked.
+    pub(crate) fn remaining(&self) -> Duration {
+        Moment::from_millis(self.until.load(Ordering::Acquire)).since(Moment::now())
+    }
+
     /// Returns the time at which the last poll that confirmed the cached data began. At that time, all cached data was
     /// up to date.
     pub(crate) fn confirmed(&self) -> Moment {

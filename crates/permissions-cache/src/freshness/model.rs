@@ -107,6 +107,7 @@ impl Store {
             catalog: self.current(Part::Catalog),
             credentials: self.current(Part::Credentials),
             companies: (0..COMPANIES).filter_map(changed).collect(),
+            delays: Vec::new(),
             needs_acknowledgement: false,
         }
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use iam_storage::{Polled, Result, StorageError};
+use iam_storage::{Changes, Polled, Result, StorageError};
 use tokio::sync::Semaphore;
 
 use crate::engine::compiled::CompiledSet;
@@ -13,6 +13,7 @@ use crate::freshness::ticket::Ticket;
 use crate::loading::coalescer::Coalescer;
 use crate::loading::context::Context;
 use crate::loading::error::{Loaded, in_limit, unavailable};
+use crate::metric_list::REVOCATION_DELAY;
 
 /// Polls for changes. All requests that wait for a poll share one poll (single flight).
 pub(crate) struct Polls {
@@ -21,6 +22,8 @@ pub(crate) struct Polls {
     is_followed: Arc<AtomicBool>,
     /// `true` if the database was unavailable for the latest completed poll.
     is_failing: Arc<AtomicBool>,
+    /// `true` if the latest completed poll failed for any reason.
+    has_failed: Arc<AtomicBool>,
 }
 
 impl Polls {
@@ -29,19 +32,21 @@ impl Polls {
         let (tickets, alone) = (Arc::clone(&context.cache.tickets), Arc::new(Semaphore::new(1)));
         let (polling, followed) = (context.clone(), Arc::clone(&is_followed));
         let is_failing = Arc::<AtomicBool>::default();
-        let failing = Arc::clone(&is_failing);
+        let has_failed = Arc::<AtomicBool>::default();
+        let (failing, failed) = (Arc::clone(&is_failing), Arc::clone(&has_failed));
         let coalescer = Coalescer::new(tickets, alone, context.runtime.clone(), move |(), began| {
             let (context, is_followed) = (polling.clone(), followed.load(Ordering::Acquire));
-            let failing = Arc::clone(&failing);
+            let (failing, failed) = (Arc::clone(&failing), Arc::clone(&failed));
             Box::pin(async move {
                 let outcome = poll(&context, is_followed, began).await;
                 let is_outage =
                     outcome.as_ref().is_err_and(|error| matches!(**error, StorageError::Unavailable { .. }));
                 failing.store(is_outage, Ordering::Release);
+                failed.store(outcome.is_err(), Ordering::Release);
                 outcome
             })
         });
-        Self { context: context.clone(), coalescer, is_followed, is_failing }
+        Self { context: context.clone(), coalescer, is_followed, is_failing, has_failed }
     }
 
     /// Allows successful polls to renew the lease from now on.
@@ -53,6 +58,11 @@ impl Polls {
     /// polling. Requests within the outage grace then do not wait for a poll of their own, because it would also fail.
     pub(crate) fn is_in_outage(&self) -> bool {
         self.is_followed.load(Ordering::Acquire) && self.is_failing.load(Ordering::Acquire)
+    }
+
+    /// Returns `true` if the latest completed poll failed, for any reason.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
     }
 
     /// Waits for a poll that began after the ticket `since` was issued. Returns an error if the poll failed.
@@ -104,7 +114,9 @@ async fn poll(context: &Context, is_followed: bool, began: Ticket) -> Loaded<()>
         }
     };
     cache.clock.measured(changes.now, sent.at());
-    cache.polled(&changes, generation, began);
+    if cache.polled(&changes, generation, began) {
+        record_delays(&changes, sent.at());
+    }
     // If this poll detected a restore without a new epoch, the epoch is replaced immediately. If a load detects such a
     // restore, the next poll replaces the epoch.
     renew(context).await?;
@@ -118,6 +130,18 @@ async fn poll(context: &Context, is_followed: bool, began: Ticket) -> Loaded<()>
     }
     cache.confirmed(generation, began, sent, is_followed.then_some(options.lease));
     Ok(())
+}
+
+/// Records the time from each reported change until now, when the cached data that it made outdated is invalidated. The
+/// poll was sent at `sent`, and the database read its clock later, so the recorded times are upper bounds.
+fn record_delays(changes: &Changes, sent: Moment) {
+    if changes.delays.is_empty() {
+        return;
+    }
+    let (histogram, poll) = (metrics::histogram!(REVOCATION_DELAY), Moment::now().since(sent));
+    for delay in &changes.delays {
+        histogram.record((*delay + poll).as_secs_f64());
+    }
 }
 
 /// Replaces the epoch of the database, if a restore without a new epoch was detected.

@@ -12,6 +12,7 @@ use crate::engine::compiled::CompiledSet;
 use crate::entries::Key;
 use crate::freshness::clock::Moment;
 use crate::maintenance::{FillOptions, log_failure};
+use crate::metric_list::{SWEPT_FEATURES, SWEPT_KEYS, SWEPT_ROWS, SWEPT_VIEWS};
 use crate::{Access, Permissions, Subject};
 
 /// The users whose effective-permission rows were written, with the versions and the time of the last write.
@@ -29,12 +30,13 @@ impl Permissions {
         filled.0.retain(|_, (_, at)| now.since(*at) < lasts);
 
         let mut companies: BTreeMap<CompanyId, Vec<(UserId, Arc<CompiledSet>)>> = BTreeMap::new();
-        let mut count = 0;
+        let (mut count, mut outdated) = (0, 0_u32);
         for (key, set) in active {
             if filled.0.get(&key).is_some_and(|(versions, _)| *versions == set.versions) {
                 self.context.cache.entries.rest(&key);
                 continue;
             }
+            outdated = outdated.saturating_add(1);
             let users = companies.entry(key.0).or_default();
             if count < options.max_users && users.len() < options.max_users_of_company {
                 users.push((key.1, set));
@@ -73,6 +75,8 @@ impl Permissions {
             }
         }
         metrics::counter!("iam_effective_users_filled_total").increment(written as u64);
+        let waiting = outdated.saturating_sub(u32::try_from(written).unwrap_or(u32::MAX));
+        metrics::gauge!("iam_effective_users_waiting").set(f64::from(waiting));
         written
     }
 
@@ -123,8 +127,11 @@ impl Permissions {
     /// Returns storage errors.
     pub async fn sweep(&self, max_rows: u64) -> Result<u64> {
         let views = self.context.storage.effective_view_permissions().delete_expired(max_rows).await?;
+        metrics::counter!(SWEPT_ROWS, "table" => SWEPT_VIEWS).increment(views);
         let features = self.context.storage.effective_feature_permissions().delete_expired(max_rows).await?;
+        metrics::counter!(SWEPT_ROWS, "table" => SWEPT_FEATURES).increment(features);
         let keys = self.context.storage.idempotency_keys().delete_expired(max_rows).await?;
+        metrics::counter!(SWEPT_ROWS, "table" => SWEPT_KEYS).increment(keys);
         Ok(views + features + keys)
     }
 }

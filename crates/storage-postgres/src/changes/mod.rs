@@ -52,6 +52,7 @@ use crate::connections::transaction::Transaction;
 use crate::entities::company_states::{CATALOG, CREDENTIALS, is_company};
 use crate::error::{Operation, from_db, operation_error};
 use crate::feed::epoch::{current_epoch, epoch};
+use crate::metric_list::AUDIT_RECORDS;
 use crate::operation::operation;
 use crate::pool::Pool;
 use crate::repository::{Executor, Repository, Work};
@@ -405,6 +406,7 @@ impl UnitOfWork for Repository<Unit> {
             // Other processes are notified even if the outcome of the commit is unknown.
             committed.notify_one();
             outcome.map_err(from_db)?;
+            metrics::counter!(AUDIT_RECORDS).increment((records.len() + written.len()) as u64);
             Ok(raised.stamp(target))
         })
         .await

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::PostgresOptions;
 use crate::connections::shares::{Class, Permit, Shares};
+use crate::connections::waits::{Stage, measured};
 
 /// Maximum number of changes to the catalog that have a connection at a time. The same limit applies separately to
 /// changes to the credentials. The limit is two and not one, so that the next change can proceed even if the first
@@ -75,7 +76,10 @@ impl WriteAdmission {
                 Target::Catalog => (Turn::Other(permit_of(&self.catalog).await?), Class::Changes),
                 Target::Credentials => (Turn::Other(permit_of(&self.credentials).await?), Class::Revocations),
             };
-            Ok(WritePermit { _connection: self.shares.acquire_limited(class).await, _turn: turn })
+            Ok(WritePermit {
+                _connection: measured(Stage::Share, self.shares.acquire_limited(class)).await,
+                _turn: turn,
+            })
         };
         match self.timeout {
             None => permit.await,

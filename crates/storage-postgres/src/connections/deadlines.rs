@@ -26,6 +26,7 @@ use crate::connections::outdated::OutdatedConnections;
 use crate::connections::reachability::{self, Diagnosis};
 use crate::connections::runtime::on_runtime;
 use crate::connections::session::Session;
+use crate::connections::waits::{Stage, measured};
 use crate::error::is_lock_not_available;
 use crate::operation;
 
@@ -43,6 +44,8 @@ pub(crate) struct Connections {
     waits_for_locks: bool,
     /// `true` if each statement is planned for its values.
     plans_each_statement: bool,
+    /// `true` if the waits for connections are measured.
+    is_measured: bool,
     context: Context,
     session: Session,
     outdated: Arc<OutdatedConnections>,
@@ -76,6 +79,7 @@ impl Connections {
             limit,
             waits_for_locks: false,
             plans_each_statement: false,
+            is_measured: false,
             context,
             session,
             outdated,
@@ -92,6 +96,11 @@ impl Connections {
     /// Returns the same pool, but without prepared statements: the server plans each statement for its values.
     pub(crate) fn planning_each_statement(&self) -> Self {
         Self { plans_each_statement: true, ..self.clone() }
+    }
+
+    /// Measures the waits for connections of this pool.
+    pub(crate) fn measured(self) -> Self {
+        Self { is_measured: true, ..self }
     }
 
     /// Returns the underlying pool. If a connection is acquired directly from this pool, its statements have no
@@ -112,7 +121,9 @@ impl Connections {
 
     /// Acquires a connection from the pool for several statements.
     pub(crate) async fn acquire(&self) -> Result<PooledConnection, DbErr> {
-        let connection = match on_runtime(self.runtime(), self.pool.acquire()).await {
+        let acquire = on_runtime(self.runtime(), self.pool.acquire());
+        let acquired = if self.is_measured { measured(Stage::Connection, acquire).await } else { acquire.await };
+        let connection = match acquired {
             Ok(connection) => connection,
             // The pool retries until its timeout, and then reports only the timeout, not the cause.
             Err(sqlx::Error::PoolTimedOut) => return Err(conn_error(self.cause_of_timeout().await)),
@@ -200,7 +211,9 @@ impl PooledConnection {
         let (context, discarded) = (self.context.clone(), self.discarded.clone());
         let call = self.bound(statement).execute(self.start()?);
         let outcome: sqlx::Result<PgQueryResult> = within(&context, &statement.sql, limit, discarded, call).await;
-        self.finish(outcome).map(Into::into).map_err(exec_error)
+        let changed = self.finish(outcome).map_err(exec_error)?;
+        operation::record_rows(changed.rows_affected());
+        Ok(changed.into())
     }
 
     /// Executes SQL without parameters.
@@ -220,7 +233,9 @@ impl PooledConnection {
         let (context, discarded) = (self.context.clone(), self.discarded.clone());
         let call = self.bound(statement).fetch_optional(self.start()?);
         let outcome: sqlx::Result<Option<PgRow>> = within(&context, &statement.sql, limit, discarded, call).await;
-        Ok(self.finish(outcome).map_err(query_error)?.map(Into::into))
+        let row = self.finish(outcome).map_err(query_error)?;
+        operation::record_rows(u64::from(row.is_some()));
+        Ok(row.map(Into::into))
     }
 
     /// Executes SQL without parameters that returns at most one row.
@@ -244,7 +259,9 @@ impl PooledConnection {
         let (context, discarded) = (self.context.clone(), self.discarded.clone());
         let call = self.bound(statement).fetch_all(self.start()?);
         let outcome: sqlx::Result<Vec<PgRow>> = within(&context, &statement.sql, limit, discarded, call).await;
-        Ok(self.finish(outcome).map_err(query_error)?.into_iter().map(Into::into).collect())
+        let rows = self.finish(outcome).map_err(query_error)?;
+        operation::record_rows(rows.len() as u64);
+        Ok(rows.into_iter().map(Into::into).collect())
     }
 
     /// Returns the driver's query for a statement, with its values bound.

@@ -10,3 +10,4 @@ pub(crate) mod runtime;
 pub(crate) mod session;
 pub(crate) mod shares;
 pub(crate) mod transaction;
+pub(crate) mod waits;

@@ -3,13 +3,14 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use iam_domain::{CompanyId, Timestamp};
 use iam_storage::{Changes, Position, Result, StateId};
 use sea_orm::{QueryResult, Statement};
 use uuid::Uuid;
 
-use crate::entities::company_states::{CATALOG, CREDENTIALS};
+use crate::entities::company_states::{CATALOG, CREDENTIALS, is_company};
 use crate::feed::epoch::{current_epoch, epoch};
 use crate::row_security::for_company;
 use crate::statement::{column, json_column, statement};
@@ -33,7 +34,8 @@ pub(crate) struct PollState {
 /// Every change that committed before the statement began is visible in its snapshot of the database. The statement
 /// reports the changes that were not visible in the snapshot of the previous poll. The column `changed_by` contains the
 /// id of the transaction that last changed the row. This id is also compared with the `xmin` of the previous poll's
-/// snapshot, so that PostgreSQL uses the index on `changed_by`.
+/// snapshot, so that PostgreSQL uses the index on `changed_by`. The column `updated_at` contains the time at which the
+/// change raised the version.
 pub(crate) fn poll(is_identity_hidden: bool, since: Option<&Position>) -> Statement {
     let identity = if is_identity_hidden { "0::bigint" } else { IDENTITY };
     let sql = format!(
@@ -49,16 +51,20 @@ pub(crate) fn poll(is_identity_hidden: bool, since: Option<&Position>) -> Statem
                 AS is_of_the_future,
             statement_timestamp() AS now, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
             credentials.version AS credentials_version, credentials.stamp AS credentials_stamp,
-            (SELECT coalesce(json_agg(json_build_array(company_id, version, stamp)), '[]') FROM company_states
+            (SELECT coalesce(json_agg(json_build_array(company_id, version, stamp,
+                    (extract(epoch FROM statement_timestamp() - updated_at) * 1000000)::bigint)), '[]')
+                FROM company_states
                 WHERE changed_by >= pg_snapshot_xmin($1::text::pg_snapshot)
-                    AND NOT pg_visible_in_snapshot(changed_by, $1::text::pg_snapshot)
-                    AND company_id NOT IN ({CATALOG}, {CREDENTIALS}))::text AS companies
+                    AND NOT pg_visible_in_snapshot(changed_by, $1::text::pg_snapshot))::text AS changed
         FROM company_states AS catalog, company_states AS credentials
         WHERE catalog.company_id = {CATALOG} AND credentials.company_id = {CREDENTIALS}",
         epoch = current_epoch(),
     );
     for_company(None, statement(sql, [since.map(|position| position.as_str().to_owned()).into()]))
 }
+
+/// A changed row: its id, version and stamp, and the time in microseconds since the change raised the version.
+type Changed = (Uuid, i64, i64, i64);
 
 /// Reads the version and stamp of the catalog or of the credentials, as selected by `of`, from the result row of a
 /// poll.
@@ -68,7 +74,7 @@ fn state(row: &QueryResult, of: &str) -> Result<StateId> {
 
 /// Reads the changes from the result row of a poll.
 pub(crate) fn changes(row: &QueryResult) -> Result<Changes> {
-    let companies: Vec<(Uuid, i64, i64)> = json_column(row, "companies")?;
+    let changed: Vec<Changed> = json_column(row, "changed")?;
     Ok(Changes {
         epoch: epoch(row)?,
         identity: column::<i64>(row, "identity")?.cast_unsigned(),
@@ -76,9 +82,11 @@ pub(crate) fn changes(row: &QueryResult) -> Result<Changes> {
         is_continuous: column(row, "is_continuous")?,
         catalog: state(row, "catalog")?,
         credentials: state(row, "credentials")?,
-        companies: companies
+        delays: changed.iter().map(|(.., micros)| Duration::from_micros(u64::try_from(*micros).unwrap_or(0))).collect(),
+        companies: changed
             .into_iter()
-            .map(|(id, version, stamp)| (CompanyId::from_uuid(id), StateId { version, stamp }))
+            .filter(|(id, ..)| is_company(*id))
+            .map(|(id, version, stamp, _)| (CompanyId::from_uuid(id), StateId { version, stamp }))
             .collect(),
         now: Timestamp::new(column(row, "now")?),
         needs_acknowledgement: column(row, "needs_acknowledgement")?,

@@ -37,6 +37,9 @@ fn between(before: &Changes, after: &Changes) -> BTreeMap<Option<CompanyId>, Sta
     if before.catalog != after.catalog {
         changed.insert(None, after.catalog);
     }
+    let count = changed.len() + usize::from(before.credentials != after.credentials);
+    let has_delays = after.delays.is_empty() || after.delays.len() == count;
+    assert!(has_delays, "a storage that records the time of changes must state it for each change: {after:?}");
     changed
 }
 
