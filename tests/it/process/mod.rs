@@ -1,5 +1,6 @@
 //! Tests that run the binaries as separate processes.
 
+mod access_log;
 mod additive_defaults;
 mod bouncer;
 mod check_config;
@@ -24,4 +25,5 @@ mod replicas;
 mod settings;
 mod shutdown;
 mod token;
+mod traces;
 mod unreachable;

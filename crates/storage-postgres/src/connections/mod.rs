@@ -10,4 +10,5 @@ pub(crate) mod reachability;
 pub(crate) mod runtime;
 pub(crate) mod session;
 pub(crate) mod shares;
+pub(crate) mod statement_span;
 pub(crate) mod transaction;
