@@ -50,12 +50,13 @@ struct Options {
 }
 
 /// The names of all sections, in the order of the report. `--filter` selects some of them.
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "decisions",
     "users",
     "memory",
     "http",
     "tokens",
+    "traces",
     "cold",
     "replace",
     "commits",
@@ -75,6 +76,7 @@ impl Options {
             "memory" => memory::memory(&self.memory),
             "http" => http::requests(&self.server).await,
             "tokens" => http::tokens(&self.server).await,
+            "traces" => http::traces(&self.server).await,
             "cold" => postgres::cold(&self.database_url).await,
             "replace" => postgres::replace(&self.database_url).await,
             "revocation" => postgres::revocation(&self.database_url, &self.server).await,
