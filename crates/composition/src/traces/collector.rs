@@ -107,3 +107,30 @@ impl Collector {
         if response.status().is_success() { Ok(()) } else { Err(SendError::Status(response.status())) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_has_a_name_and_a_sensitive_value() {
+        let (name, value) = header("X-Api-Key:  hunter2: 1 ").unwrap();
+        assert_eq!((name.as_str(), value.to_str().unwrap()), ("x-api-key", "hunter2: 1"));
+        assert!(!format!("{value:?}").contains("hunter2"));
+        for line in ["hunter2", ": hunter2", "a b: hunter2", "x-api-key: hunter\u{7}"] {
+            assert!(header(line).is_none(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_error_for_a_line_contains_its_number_and_not_its_value() {
+        let path = std::env::temp_dir().join(format!("iam-trace-headers-{}", std::process::id()));
+        std::fs::write(&path, "# a comment\n\nx-api-key: a\nhunter2\n").unwrap();
+        let settings = TracingSettings { headers_file: Some(path.clone()), ..TracingSettings::default() };
+        let error = headers(&settings).unwrap_err();
+        std::fs::remove_file(&path).unwrap();
+        let text = format!("{error} {error:?}");
+        assert!(text.contains("line 4 ") && text.contains("IAM__TRACING__HEADERS_FILE"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}

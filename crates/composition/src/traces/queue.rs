@@ -16,7 +16,7 @@ pub(super) const BATCH: usize = 512;
 /// The part of the queue that the requests and the exporter share.
 #[derive(Debug, Default)]
 struct Shared {
-    /// Notified when the queue contains a whole batch.
+    /// Notified when the queue contains a whole batch, or is half full.
     is_batch: Notify,
     /// The number of spans that were dropped because the queue was full.
     dropped: AtomicU64,
@@ -50,7 +50,8 @@ impl SpanProcessor for SpanQueue {
         if self.spans.try_send(span).is_err() {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
-        if self.spans.max_capacity() - self.spans.capacity() >= BATCH {
+        let length = self.spans.max_capacity();
+        if length - self.spans.capacity() >= BATCH.min(length.div_ceil(2)) {
             self.shared.is_batch.notify_one();
         }
     }
@@ -65,7 +66,7 @@ impl SpanProcessor for SpanQueue {
 }
 
 impl EndedSpans {
-    /// Waits until the queue contains a whole batch.
+    /// Waits until the queue contains a whole batch, or is half full.
     pub(super) async fn batch(&self) {
         self.shared.is_batch.notified().await;
     }
@@ -78,5 +79,60 @@ impl EndedSpans {
     /// Returns the number of spans that were dropped since the previous call.
     pub(super) fn dropped(&self) -> u64 {
         self.shared.dropped.swap(0, Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use opentelemetry::InstrumentationScope;
+    use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
+    use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
+
+    use super::*;
+
+    fn span() -> SpanData {
+        SpanData {
+            span_context: SpanContext::empty_context(),
+            parent_span_id: SpanId::INVALID,
+            parent_span_is_remote: false,
+            span_kind: SpanKind::Internal,
+            name: "span".into(),
+            start_time: std::time::UNIX_EPOCH,
+            end_time: std::time::UNIX_EPOCH,
+            attributes: Vec::new(),
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: Status::Unset,
+            instrumentation_scope: InstrumentationScope::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_drops_and_counts_spans() {
+        let (queue, mut ended) = queue(NonZeroU32::MIN.saturating_add(9));
+        (0..25).for_each(|_| queue.on_end(span()));
+        assert_eq!((ended.dropped(), ended.dropped()), (15, 0));
+        assert_eq!((ended.take().len(), ended.take().len()), (10, 0));
+        queue.on_end(span());
+        assert_eq!((ended.take().len(), ended.dropped()), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn a_whole_batch_wakes_the_exporter() {
+        let (queue, mut ended) = queue(NonZeroU32::MIN.saturating_add(4 * 512));
+        (1..BATCH).for_each(|_| queue.on_end(span()));
+        assert!(!is_woken(&ended));
+        queue.on_end(span());
+        assert!(is_woken(&ended));
+        (0..100).for_each(|_| queue.on_end(span()));
+        assert_eq!((ended.take().len(), ended.take().len()), (BATCH, 100));
+    }
+
+    fn is_woken(ended: &EndedSpans) -> bool {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        pin!(ended.batch()).poll(&mut context).is_ready()
     }
 }
