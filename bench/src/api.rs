@@ -53,6 +53,16 @@ impl Api {
     ///
     /// Returns an error if the server does not start. The error contains the output of the server.
     pub fn start(program: &Path, signer: Signer, workers: usize, database: Option<&str>) -> Result<Self> {
+        let database = database.map(|url| ("DATABASE_URL", url));
+        Self::start_with(program, signer, workers, database.as_slice())
+    }
+
+    /// Starts a server with this many worker threads and with these additional settings.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the server does not start. The error contains the output of the server.
+    pub fn start_with(program: &Path, signer: Signer, workers: usize, more: &[(&str, &str)]) -> Result<Self> {
         let workers = workers.to_string();
         let mut environment = vec![
             ("PORT", "0"),
@@ -66,7 +76,7 @@ impl Api {
             ("IAM__SERVER__WORKERS", workers.as_str()),
             signer.environment(),
         ];
-        environment.extend(database.map(|url| ("DATABASE_URL", url)));
+        environment.extend_from_slice(more);
         let server = Server::start(program, &[], &environment)?;
         Ok(Self { server, signer })
     }

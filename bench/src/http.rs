@@ -13,10 +13,11 @@ use crate::measure::median;
 use crate::process::Server;
 use crate::report::{Row, Target};
 use crate::tokens::Signer;
-use crate::{Result, progress};
+use crate::{Result, collector, progress};
 
 const REQUESTS: &str = "HTTP, 32 connections, one worker";
 const TOKENS: &str = "Tokens";
+const TRACES: &str = "Traces, POST /check";
 const WORKERS: usize = 1;
 const ROUNDS: usize = 7;
 /// Number of items in a `POST /api/iam/checks`.
@@ -228,7 +229,11 @@ pub async fn tokens(program: &Path) -> Result<Vec<Row>> {
 }
 
 async fn with_tokens(program: &Path, signer: Signer) -> Result<(Api, Kind)> {
-    let api = Api::start(program, signer, WORKERS, None)?;
+    checking(Api::start(program, signer, WORKERS, None)?).await
+}
+
+/// Prepares a server, and returns it with the checks that are sent to it.
+async fn checking(api: Api) -> Result<(Api, Kind)> {
     api.prepare().await?;
     let authorization = api.authorization()?;
     let questions = api.questions().await?;
@@ -238,4 +243,33 @@ async fn with_tokens(program: &Path, signer: Signer) -> Result<(Api, Kind)> {
         Some(fault) => Err(fault.clone().into()),
         None => Ok((api, kind)),
     }
+}
+
+/// Measures `POST /check` with traces of a share of the requests and with access lines, compared with a server that writes
+/// neither.
+///
+/// # Errors
+///
+/// Returns an error if a server cannot be started or fails.
+pub async fn traces(program: &Path) -> Result<Vec<Row>> {
+    let url = format!("http://{}", collector::start()?);
+    let start = |more: &[(&str, &str)]| Api::start_with(program, Signer::hs256(), WORKERS, more);
+    let (reference, reference_kind) = checking(start(&[])?).await?;
+    let mut rows = Vec::new();
+    for (name, more, least) in [
+        ("off, another process", &[][..], Some(0.97)),
+        ("1 % of the requests", &[("IAM__TRACING__ENDPOINT", url.as_str()), ("IAM__TRACING__SAMPLE_RATIO", "0.01")], Some(0.95)),
+        ("100 % of the requests", &[("IAM__TRACING__ENDPOINT", url.as_str()), ("IAM__TRACING__SAMPLE_RATIO", "1")], None),
+        ("off, with access lines", &[("IAM__LOG__REQUESTS", "true"), ("IAM__LOG__FORMAT", "json")], None),
+    ] {
+        progress(format_args!("traces: {name}"));
+        let (api, kind) = checking(start(more)?).await?;
+        let rounds = interleave(&[kind.load(&api.server), reference_kind.load(&reference.server)]).await?;
+        let row = Row::new(TRACES, name, "1/s", rounds[0].per_second());
+        let row = row.beside("off", rounds[1].per_second(), rounds[0].rate_beside(&rounds[1]));
+        let (own, other) = (rounds[0].server_micros(), rounds[1].server_micros());
+        let row = row.note(format!("an answer costs {own:.1} µs, off {other:.1}: {:.2}", other / own));
+        rows.push(least.into_iter().fold(row, |row, least| row.target(Target::AtLeast(least))));
+    }
+    Ok(rows)
 }

@@ -7,6 +7,7 @@ pub mod bare;
 pub mod bounds;
 pub mod clock;
 pub mod cluster;
+pub mod collector;
 pub mod commits;
 pub mod data;
 pub mod decisions;

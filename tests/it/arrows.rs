@@ -7,16 +7,17 @@ use std::sync::OnceLock;
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Package, TargetKind};
 
 /// The expected dependencies of each crate that ships: the workspace crates on which the crate depends directly.
-const DEPENDENCIES: [(&str, &[&str]); 11] = [
+const DEPENDENCIES: [(&str, &[&str]); 12] = [
     ("iam-domain", &[]),
     ("iam-database-url", &[]),
+    ("iam-traces", &[]),
     ("iam-storage", &["iam-domain"]),
     ("iam-storage-memory", &["iam-domain", "iam-storage"]),
-    ("iam-storage-postgres", &["iam-database-url", "iam-domain", "iam-storage"]),
-    ("iam-permissions-cache", &["iam-domain", "iam-storage"]),
-    ("iam-identity", &["iam-domain"]),
-    ("iam-application", &["iam-domain", "iam-permissions-cache", "iam-storage"]),
-    ("iam-http", &["iam-application", "iam-domain", "iam-identity", "iam-permissions-cache"]),
+    ("iam-storage-postgres", &["iam-database-url", "iam-domain", "iam-storage", "iam-traces"]),
+    ("iam-permissions-cache", &["iam-domain", "iam-storage", "iam-traces"]),
+    ("iam-identity", &["iam-domain", "iam-traces"]),
+    ("iam-application", &["iam-domain", "iam-permissions-cache", "iam-storage", "iam-traces"]),
+    ("iam-http", &["iam-application", "iam-domain", "iam-identity", "iam-permissions-cache", "iam-traces"]),
     (
         "iam-composition",
         &[
@@ -27,6 +28,7 @@ const DEPENDENCIES: [(&str, &[&str]); 11] = [
             "iam-storage",
             "iam-storage-memory",
             "iam-storage-postgres",
+            "iam-traces",
             "migration",
         ],
     ),

@@ -15,6 +15,8 @@ mod deploy;
 #[cfg(test)]
 mod documented;
 #[cfg(test)]
+mod documented_logs;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod measured;

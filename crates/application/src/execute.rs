@@ -1,5 +1,6 @@
 //! The execution of changes. Each change runs in its own task and in one unit of work.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,6 +8,7 @@ use async_trait::async_trait;
 use iam_domain::{CommitStamp, ExternalId, QuotaLimits, Versions};
 use iam_permissions_cache::Permissions;
 use iam_storage::{ChangeContext, Recorded, Target, UnitOfWork, Work, transact};
+use iam_traces::{SpanKind, carry, child, traced};
 use tracing::Instrument;
 
 use crate::authorization::{EscalationGuard, authorize_within, is_forced_by, recheck_credentials, record_denial};
@@ -76,7 +78,9 @@ impl Application {
             if caller.is_super_admin() {
                 tracing::info!(changes = %target, "change requested by a super admin");
             }
-            let outcome = transact(storage.as_ref(), target, &audited, work.as_ref()).await;
+            let span = child("unit of work", SpanKind::Internal, Vec::new);
+            let transaction = transact(storage.as_ref(), target, &audited, work.as_ref());
+            let outcome = traced(span, transaction, failure_of).await;
             invalidation.settle(&outcome, |recorded| recorded.bytes > 0);
             if let (Ok((recorded, _)), Some(company)) =
                 (&outcome, target.company().filter(|_| !caller.is_super_admin()))
@@ -85,9 +89,18 @@ impl Application {
             }
             outcome.inspect_err(record_denial)
         };
-        let task = self.changes.spawn_on(task.in_current_span(), &self.runtime);
+        let task = self.changes.spawn_on(carry(task.in_current_span()), &self.runtime);
         let (_, stamp) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;
         Ok(stamp)
+    }
+}
+
+/// Returns the type of the error if a unit of work failed. Denials and other outcomes are not failures.
+fn failure_of<T>(outcome: &Result<T, Failure>) -> Option<Cow<'static, str>> {
+    match outcome.as_ref().err()? {
+        Failure::Unavailable(_) => Some("unavailable".into()),
+        Failure::Internal(_) => Some("internal".into()),
+        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::settings::Collected;
 use crate::wiring::{StartError, open, options};
-use crate::{Settings, SettingsError, StorageMode, issuers, telemetry};
+use crate::{Settings, SettingsError, StorageMode, issuers, telemetry, traces};
 
 /// The outcome of a check of all settings.
 #[derive(Debug)]
@@ -35,6 +35,7 @@ pub async fn check_settings(environment: &BTreeMap<String, String>) -> SettingsC
         }
         problems.extend(port_problem(settings));
         problems.extend(telemetry::stderr_logs(&settings.log).err().map(|error| error.to_string()));
+        problems.extend(traces::headers(&settings.tracing).err().map(|error| error.to_string()));
     }
     SettingsCheck { settings, problems }
 }

@@ -58,6 +58,7 @@ mod secret;
 mod settings;
 mod telemetry;
 mod text_fields;
+mod traces;
 mod wiring;
 
 pub use check::{SettingsCheck, check_settings};
@@ -70,9 +71,10 @@ pub use operator::{ApiKeyAttributes, Operator, OperatorError};
 pub use samples::Samples;
 pub use secret::{SecretError, signing_secret};
 pub use settings::{
-    AdminSettings, AssignmentSettings, AuthSettings, CacheSettings, DatabaseSettings, Documentation, IssuerSettings,
-    List, LogFormat, LogSettings, Mode, QuotaSettings, RateLimitSettings, ServerSettings, Settings, SettingsError,
-    environment,
+    AdminSettings, AssignmentSettings, AuthSettings, CacheSettings, CollectorUrl, DatabaseSettings, Documentation,
+    IssuerSettings, List, LogFormat, LogSettings, Mode, QuotaSettings, RateLimitSettings, ServerSettings, Settings,
+    SettingsError, TracingSettings, environment,
 };
 pub use telemetry::{Metrics, TelemetryError, stderr_logs};
+pub use traces::{Traces, TracesError};
 pub use wiring::{StartError, System};

@@ -108,7 +108,7 @@ async fn key_ring(issuer: &TrustedIssuer, options: &VerifierOptions) -> Result<K
         KeySource::PemFile(path) => (SourceReader::PemFile(path.clone()), FILE_INTERVAL),
         KeySource::JwksFile(path) => (SourceReader::JwksFile(path.clone()), FILE_INTERVAL),
         KeySource::JwksUrl(url) => {
-            let client = source::client(options.jwks_timeout).map_err(TrustError::Client)?;
+            let client = source::http_client(options.jwks_timeout).map_err(TrustError::Client)?;
             (SourceReader::Url(url.clone(), client), options.jwks_refresh)
         }
     };

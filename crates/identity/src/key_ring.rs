@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use iam_traces::carry;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
@@ -197,7 +198,7 @@ impl KeyRing {
                 history.unknown_key_read_began = Some(Instant::now());
                 let read = Arc::clone(self).read_for_unknown_key(Arc::clone(refresh), history);
                 // An error means that the runtime is shutting down.
-                let _ = refresh.runtime.spawn(read).await;
+                let _ = refresh.runtime.spawn(carry(read)).await;
                 return;
             }
             drop(history);

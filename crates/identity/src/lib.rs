@@ -78,7 +78,7 @@ pub use keys::{KeyError, KeySet, MAX_KEYS};
 pub use metric_list::describe_metrics;
 pub use options::{DEFAULT_REMEMBERED_TOKENS, VerifierOptions};
 pub use signer::{SigningError, TokenSigner};
-pub use source::{JwksUrl, JwksUrlError, KeySource, MAX_DOCUMENT_BYTES, SourceError};
+pub use source::{JwksUrl, JwksUrlError, KeySource, MAX_DOCUMENT_BYTES, SourceError, http_client};
 pub use system_clock::system_clock;
 pub use user_names::UserNames;
 pub use verifier::{Admission, MAX_TOKEN_BYTES, TokenVerifier, UserNameError};

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use iam_traces::{KeyValue, OpenSpan, SpanKind, TRACE_PARENT, TRACE_STATE, TraceHeaders, child_or_root, traced};
 use reqwest::header::ACCEPT;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, RequestBuilder, Url};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::AsyncReadExt;
 
@@ -153,8 +154,13 @@ async fn read_file(path: &PathBuf) -> Result<Vec<u8>, SourceError> {
     if content.len() > MAX_DOCUMENT_BYTES { Err(SourceError::TooLarge) } else { Ok(content) }
 }
 
-/// Creates the HTTP client for key sets. A whole fetch, from connecting to the last byte, takes at most `timeout`.
-pub(crate) fn client(timeout: Duration) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
+/// Creates the HTTP client for key sets, which also suits other small requests to the servers of an operator. A whole
+/// request, from connecting to the last byte, takes at most `timeout`.
+///
+/// # Errors
+///
+/// Returns an error if the TLS library cannot be set up.
+pub fn http_client(timeout: Duration) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     // The root certificates of the operating system are trusted too, for issuers with a private certificate authority.
     // Errors are ignored, because the operating system may have no root certificates.
@@ -177,13 +183,31 @@ pub(crate) fn client(timeout: Duration) -> Result<Client, Box<dyn std::error::Er
     Ok(client.build()?)
 }
 
+/// Fetches the content of the URL, within a span whose context the request contains. The URL is no attribute of the
+/// span, because it may contain a secret.
 async fn fetch(client: &Client, url: &JwksUrl) -> Result<Vec<u8>, SourceError> {
+    let attributes = || {
+        let mut attributes = vec![KeyValue::new("http.request.method", "GET")];
+        attributes.extend(url.0.host_str().map(|host| KeyValue::new("server.address", host.to_owned())));
+        attributes.extend(url.0.port_or_known_default().map(|port| KeyValue::new("server.port", i64::from(port))));
+        attributes
+    };
+    let span = child_or_root("fetch keys", SpanKind::Client, attributes);
+    let mut request = client.get(url.0.clone()).header(ACCEPT, "application/jwk-set+json, application/json");
+    if let Some(TraceHeaders { parent, state }) = span.as_ref().map(OpenSpan::headers) {
+        request = request.header(TRACE_PARENT, parent);
+        request = state.into_iter().fold(request, |request, state| request.header(TRACE_STATE, state));
+    }
+    traced(span, receive(request), |outcome| outcome.as_ref().err().map(|error| error.kind().into())).await
+}
+
+/// Sends the request, and returns the body of its response.
+async fn receive(request: RequestBuilder) -> Result<Vec<u8>, SourceError> {
     let failed = |error: reqwest::Error| match error.is_timeout() {
         true => SourceError::Slow,
         // The URL is removed from the error, because it may contain a secret.
         false => SourceError::Unreachable(error.without_url()),
     };
-    let request = client.get(url.0.clone()).header(ACCEPT, "application/jwk-set+json, application/json");
     let mut response = request.send().await.map_err(failed)?;
     if response.status() != reqwest::StatusCode::OK {
         return Err(SourceError::Status(response.status().as_u16()));

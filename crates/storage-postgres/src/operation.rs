@@ -1,9 +1,11 @@
-//! Names the operations of the storage traits, and measures them.
+//! Names the operations of the storage traits, measures them, and traces them.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::time::Instant;
 
 use iam_storage::{Result, StorageError};
+use iam_traces::{SpanKind, child, traced};
 
 use crate::statistics;
 
@@ -33,22 +35,30 @@ pub(crate) fn record_rows(rows: u64) {
     metrics::counter!(ROWS, "operation" => operation).increment(rows);
 }
 
-/// Executes an operation, and records its duration and its failure. `name` is the trait and the method. Errors that
-/// report the state of the data, such as a conflict, are outcomes and not failures.
+/// Executes an operation, and records its duration and its failure. `name` is the trait and the method, and also the
+/// name of the operation's span.
 pub(crate) async fn operation<T>(name: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
     let began = Instant::now();
-    let outcome = OPERATION.scope(name, work).await;
-    let has_failed = !matches!(
-        outcome,
-        Ok(_)
-            | Err(StorageError::NotFound
-                | StorageError::Conflict { .. }
-                | StorageError::Unknown { .. }
-                | StorageError::Stale)
-    );
+    let span = child(name, SpanKind::Internal, Vec::new);
+    let outcome = traced(span, OPERATION.scope(name, work), failure).await;
+    let has_failed = failure(&outcome).is_some();
     let took = began.elapsed();
     statistics::record(name, took, has_failed);
     metrics::histogram!(DURATIONS, "operation" => name).record(took.as_secs_f64());
     metrics::counter!(ERRORS, "operation" => name).increment(u64::from(has_failed));
     outcome
+}
+
+/// Returns the type of the error if the outcome is a failure. Errors that report the state of the data, such as a
+/// conflict, are outcomes and not failures.
+fn failure<T>(outcome: &Result<T>) -> Option<Cow<'static, str>> {
+    let error_type = match outcome.as_ref().err()? {
+        StorageError::NotFound | StorageError::Conflict { .. } | StorageError::Unknown { .. } | StorageError::Stale => {
+            return None;
+        }
+        StorageError::Misuse(_) => "misuse",
+        StorageError::Unavailable { .. } => "unavailable",
+        _ => "corrupt",
+    };
+    Some(error_type.into())
 }

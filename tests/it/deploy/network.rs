@@ -47,6 +47,8 @@ fn needs(pods: &Pods<'_>, manifests: &[Value]) -> BTreeSet<(Port, &'static str)>
         let issuers: Vec<Value> = serde_json::from_str(&issuers).unwrap();
         let key_sets = issuers.iter().filter_map(|issuer| issuer["jwks_url"].as_str());
         needs.extend(key_sets.map(|url| (tcp(port_of(url)), "IAM__AUTH__ISSUERS")));
+        let collector = environment.get("IAM__TRACING__ENDPOINT").cloned().flatten();
+        needs.extend(collector.map(|url| (tcp(port_of(&url)), "IAM__TRACING__ENDPOINT")));
     }
     needs
 }

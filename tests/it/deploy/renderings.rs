@@ -38,6 +38,22 @@ fn the_network_policy_allows_the_key_sets_of_documented_issuers() {
     assert_eq!(violations(&rendered), Vec::<String>::new());
 }
 
+/// The documented settings of traces take effect, and the documented patch allows egress to the collector.
+#[test]
+fn the_documented_settings_of_traces_keep_the_rules() {
+    let patch = documented("**`tracing`.**", "yaml");
+    let rendered = render(&kustomization("prod", &["tracing".to_owned()], &patch));
+    assert_eq!(violations(&rendered), Vec::<String>::new());
+    let rendered = Value::from(rendered).to_string();
+    for expected in ["http://collector.telemetry:4318", r#""kubernetes.io/metadata.name":"telemetry""#] {
+        assert!(rendered.contains(expected), "{rendered}");
+    }
+    assert!(!rendered.contains("observability"), "{rendered}");
+    let other_port = patch.replace("telemetry:4318", "telemetry:4319");
+    let found = violations(&render(&kustomization("prod", &["tracing".to_owned()], &other_port)));
+    assert!(found.iter().any(|text| text.contains("4319") && text.contains("IAM__TRACING__ENDPOINT")), "{found:?}");
+}
+
 /// The documented patch sets the host name in all places.
 #[test]
 fn the_documented_patch_of_the_gateway_sets_the_host_name() {

@@ -73,6 +73,7 @@ fn defects() -> Vec<Defect> {
         ("NetworkPolicy", "/spec/egress/0/ports", Some(json!([{ "port": 53, "protocol": "TCP" }])), "network"),
         ("NetworkPolicy", "/spec/egress/1/ports/0/port", Some(json!(5433)), "network"),
         ("NetworkPolicy", "/spec/egress/1/ports/0/endPort", Some(json!(6000)), "network"),
+        ("NetworkPolicy", "/spec/egress/2/ports/0/port", Some(json!(4317)), "network"),
         ("NetworkPolicy", "/spec/egress/-", Some(json!({})), "network"),
         ("NetworkPolicy", "/spec/egress/-", Some(json!({ "ports": [{ "port": 443 }] })), "network"),
         ("NetworkPolicy", "/spec/ingress/-", Some(json!({})), "network"),

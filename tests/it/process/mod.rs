@@ -1,5 +1,6 @@
 //! Tests that run the binaries as separate processes.
 
+mod access_log;
 mod additive_defaults;
 mod bouncer;
 mod check_config;
@@ -27,4 +28,5 @@ mod settings;
 mod shutdown;
 mod statements;
 mod token;
+mod traces;
 mod unreachable;

@@ -9,12 +9,13 @@ const DURATION: &str = "a whole number with the unit ms, s, m or h, such as 500m
 
 /// Settings that accept every string, or whose errors other tests check. The case for the port uses the short name
 /// `PORT`.
-const WITHOUT_RULE: [&str; 5] = [
+const WITHOUT_RULE: [&str; 6] = [
     "IAM__DATABASE__URL",
     "IAM__AUTH__JWT_SECRET",
     "IAM__AUTH__JWT_AUDIENCE",
     "IAM__DATABASE__USE_DATABASE",
     "IAM__SERVER__PORT",
+    "IAM__TRACING__SERVICE_NAME",
 ];
 
 /// Returns invalid values, each with the name of its setting and the rule that the error message of the server must
@@ -113,6 +114,18 @@ pub(super) fn cases() -> Vec<(&'static str, &'static str, String)> {
         ("IAM__LOG__FILTER", "iam_http=loud", "must be a level (off, error, warn, info, debug or trace)".to_owned()),
         ("IAM__LOG__FORMAT", "yaml", "must be text or json".to_owned()),
         ("IAM__LOG__REQUESTS", "1", boolean()),
+        (
+            "IAM__TRACING__ENDPOINT",
+            "http://iam:hunter2@collector:4318",
+            "must be an http or https URL without user, password, query and fragment".to_owned(),
+        ),
+        ("IAM__TRACING__HEADERS_FILE", "/no/such/file", "cannot read /no/such/file: ".to_owned()),
+        ("IAM__TRACING__SAMPLE_RATIO", "1%", "must be a number from 0 to 1, such as 0.01".to_owned()),
+        ("IAM__TRACING__SAMPLE_RATIO", "NaN", "must be a number from 0 to 1, such as 0.01".to_owned()),
+        ("IAM__TRACING__TRUST_PARENT", "yes", boolean()),
+        ("IAM__TRACING__TIMEOUT", "0", duration(" of at least 1ms")),
+        ("IAM__TRACING__INTERVAL", "5", duration(" of at least 1ms")),
+        ("IAM__TRACING__MAX_QUEUED_SPANS", "0", whole(positive)),
     ]
 }
 
@@ -137,7 +150,7 @@ fn the_error_for_a_wrong_value_identifies_the_setting_and_states_the_rule() {
 }
 
 /// Settings with which startup fails, each with the beginning of the error message.
-pub(super) const UNUSABLE: [(&[(&str, &str)], &str); 15] = [
+pub(super) const UNUSABLE: [(&[(&str, &str)], &str); 16] = [
     (&[("USE_DATABASE", "yes")], "database.use_database (USE_DATABASE): must be true or false"),
     (
         &[("USE_DATABASE", "true")],
@@ -182,6 +195,10 @@ pub(super) const UNUSABLE: [(&[(&str, &str)], &str); 15] = [
             ("IAM__AUTH__ISSUERS", r#"[{"issuer": "a", "jwks_url": "https://a.example", "native": true}]"#),
         ],
         "auth.issuers[0].native (IAM__AUTH__ISSUERS): the shared secret and issuer a are both native",
+    ),
+    (
+        &[("IAM__TRACING__ENDPOINT", "http://a.example:4318"), ("IAM__TRACING__HEADERS_FILE", "/dev/null")],
+        "tracing.headers_file (IAM__TRACING__HEADERS_FILE): requires a tracing.endpoint (IAM__TRACING__ENDPOINT) with https",
     ),
 ];
 

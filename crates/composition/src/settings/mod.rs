@@ -14,6 +14,7 @@ mod parse;
 mod quotas;
 mod rate_limit;
 mod server;
+mod tracing;
 
 use std::collections::BTreeMap;
 
@@ -32,6 +33,7 @@ pub use log::{LogFormat, LogSettings};
 pub use quotas::QuotaSettings;
 pub use rate_limit::RateLimitSettings;
 pub use server::{AdminSettings, Documentation, List, Mode, ServerSettings};
+pub use tracing::{CollectorUrl, TracingSettings};
 
 /// The environment variable that contains the path of the TOML file.
 const FILE: &str = "IAM_CONFIG";
@@ -74,6 +76,8 @@ pub struct Settings {
     pub assignments: AssignmentSettings,
     /// The log filter and format.
     pub log: LogSettings,
+    /// Traces: the collector, and which requests are sampled.
+    pub tracing: TracingSettings,
 }
 
 impl Settings {
@@ -466,7 +470,7 @@ mod tests {
             error.split('`').skip(3).step_by(2).map(str::to_uppercase).collect()
         };
         let sections = names("IAM__NO_SUCH__KEY");
-        assert_eq!(sections.len(), 9);
+        assert_eq!(sections.len(), 10);
         for section in sections {
             let keys = names(&format!("IAM__{section}__NO_SUCH"));
             // A section with one key reports "expected `key`", a section with several reports "expected one of `key`".

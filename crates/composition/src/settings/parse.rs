@@ -141,6 +141,13 @@ pub(super) fn optional_number<'de, D: Deserializer<'de>, N: Number>(deserializer
     number(deserializer).map(Some)
 }
 
+/// Deserializes a number from 0 to 1.
+pub(super) fn ratio<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let number = String::deserialize(deserializer)?.parse::<f64>().ok();
+    let ratio = number.filter(|number| (0.0..=1.0).contains(number));
+    ratio.ok_or_else(|| D::Error::custom("must be a number from 0 to 1, such as 0.01"))
+}
+
 /// Deserializes `true` or `false`.
 pub(super) fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     word(deserializer, &[("true", true), ("false", false)], "must be true or false")

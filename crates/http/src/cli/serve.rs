@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use iam_composition::{AdminSettings, Demo, Documentation, Metrics, Mode, ServerSettings, Settings, System};
+use iam_composition::{AdminSettings, Demo, Documentation, Metrics, Mode, ServerSettings, Settings, System, Traces};
 use iam_http::{
     AdminPages, AdminServer, AllowedOrigins, ClientAddresses, ConnectionLimits, ConnectionTimeouts, HttpOptions,
     InFlightLimits, RequestSpans, Server, ServerOptions, Services,
@@ -29,6 +29,7 @@ pub(super) async fn run(settings: Settings, demo: Option<Demo>) -> Result<(), Bo
         Mode::Production => "production",
     };
     tracing::info!(target: TARGET, version = env!("CARGO_PKG_VERSION"), mode, "starting iam-http");
+    let traces = Traces::start(&settings.tracing)?;
 
     let cors_origins = allowed_origins(&settings)?;
     let (listener, address) = listen(API, &settings.server.host, settings.server.port).await?;
@@ -85,6 +86,9 @@ pub(super) async fn run(settings: Settings, demo: Option<Demo>) -> Result<(), Bo
     let served = tokio::try_join!(serve, serve_admin, stop);
     // Wait until the changes in progress have completed, even if a server has failed.
     system.stop().await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
     served?;
     tracing::info!(target: TARGET, "stopped");
     Ok(())

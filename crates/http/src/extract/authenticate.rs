@@ -7,6 +7,7 @@ use actix_web::http::header;
 use iam_application::ServiceAuthentication;
 use iam_domain::{Caller, ClaimedProfile, ExternalId, Timestamp, UserId};
 use iam_identity::{Admission, AuthenticationError, Credential, PresentedKey, Verified};
+use iam_traces::{SpanKind, child, traced};
 
 use crate::middleware::RequestSpan;
 use crate::respond::{ApiError, RateLimitState};
@@ -53,7 +54,8 @@ pub(crate) async fn authenticate(
     api: &Api,
     span: &RequestSpan,
 ) -> Result<Authenticated, ApiError> {
-    let outcome = credential_holder(request, api, span).await;
+    let trace = child("authenticate", SpanKind::Internal, Vec::new);
+    let outcome = traced(trace, credential_holder(request, api, span), ApiError::failure).await;
     if let Err(ApiError { authentication: Some(error), .. }) = &outcome {
         metrics::counter!("iam_authentication_failures_total", "reason" => error.reason()).increment(1);
         check_failures(request, api)?;

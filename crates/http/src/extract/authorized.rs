@@ -18,6 +18,7 @@ use iam_application::{Application, Change, Committed, DecisionContext, Failure, 
 use iam_domain::{Caller, CompanyId, ExternalId, UserId};
 use iam_identity::UserNames;
 use iam_permissions_cache::{Access, Consistency};
+use iam_traces::{SpanKind, child, traced};
 use serde_json::{Map, Value};
 
 use super::authenticate::{Authenticated, authenticate};
@@ -230,6 +231,11 @@ impl Admission<'_> {
     /// Authorizes the caller in the company, and returns the required consistency. The request then counts as work of the
     /// company, unless its policy admits non-members: [`Authorized::spend_decisions`] charges such requests.
     async fn authorize(&self, company: Option<CompanyId>) -> Result<Consistency, ApiError> {
+        let span = child("authorize", SpanKind::Internal, Vec::new);
+        traced(span, self.authorize_within_span(company), ApiError::failure).await
+    }
+
+    async fn authorize_within_span(&self, company: Option<CompanyId>) -> Result<Consistency, ApiError> {
         let Self { request, api, span, caller, requirement, company_rule, reserve } = *self;
         if let Some(company) = company {
             span.record_company(company);

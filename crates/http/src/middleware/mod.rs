@@ -8,6 +8,7 @@ mod observe;
 mod request_id;
 mod request_metrics;
 mod request_span;
+mod request_trace;
 mod routes;
 mod timeout_and_panic;
 

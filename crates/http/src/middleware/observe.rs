@@ -27,6 +27,7 @@ use super::held_body::HeldBody;
 use super::request_id::{REQUEST_ID, RequestId};
 use super::request_metrics::count;
 use super::request_span::RequestSpan;
+use super::request_trace::RequestTrace;
 use super::routes::Routes;
 use super::timeout_and_panic::TimeoutAndPanic;
 use crate::Api;
@@ -104,7 +105,10 @@ where
     forward_ready!(plain);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        let span = RequestSpan::new(RequestId::of(&request), self.routes.of(&request));
+        let route = self.routes.of(&request);
+        let needs_trace = iam_traces::is_enabled() || self.api.options().log_requests;
+        let trace = if needs_trace { RequestTrace::begin(&request, &route) } else { RequestTrace::default() };
+        let span = RequestSpan::new(RequestId::of(&request), route, trace);
         let observation = Observation::begin(&mut request, span, Data::clone(&self.api));
         let span = &observation.span;
         if observation.has_origin {
@@ -169,20 +173,22 @@ impl Observation {
         if let Some(failure) = failure.and_then(|error| error.as_error::<ApiError>()) {
             self.span.in_scope(|| failure.log());
         }
-        let (status, outcome) = match outcome {
+        let (status, size, outcome) = match outcome {
             Ok(response) => {
                 let response = self.admit(in_standard_form(response, self.is_documentation));
                 let response = response.map_body(|head, body| self.complete(head, body));
-                (response.status(), Ok(response))
+                (response.status(), self.sent(response.response().body()), Ok(response))
             }
             Err(error) => {
                 let response = error.error_response().map_body(|head, body| self.complete(head, body));
-                (response.status(), Err(InternalError::from_response(error, response).into()))
+                let (status, size) = (response.status(), self.sent(response.body()));
+                (status, size, Err(InternalError::from_response(error, response).into()))
             }
         };
         let elapsed = self.started.elapsed();
         count(&self.method, self.span.route(), status, elapsed);
-        self.span.in_scope(|| self.log(status, elapsed));
+        self.span.in_scope(|| self.log(status, size, elapsed));
+        self.span.trace().end(status, size);
         if status == StatusCode::TOO_MANY_REQUESTS {
             self.span.leave();
             sleep(rand::random_range(REFUSAL_DELAY)).await;
@@ -190,14 +196,24 @@ impl Observation {
         outcome
     }
 
-    /// Writes the access log line of the request. Its span contains the other fields: request id, route, company and
-    /// actor.
-    fn log(&self, status: StatusCode, elapsed: Duration) {
+    /// Writes the access log line of the request. Its span contains the other fields: request id, route, trace id,
+    /// company and actor.
+    fn log(&self, status: StatusCode, bytes: Option<u64>, elapsed: Duration) {
         let (method, status, duration_ms) = (self.method.as_str(), status.as_u16(), milliseconds(elapsed));
         if self.api.options().log_requests {
-            tracing::info!(method, status, duration_ms, "request");
+            tracing::info!(method, status, duration_ms, bytes, "request");
         } else {
-            tracing::debug!(method, status, duration_ms, "request");
+            tracing::debug!(method, status, duration_ms, bytes, "request");
+        }
+    }
+
+    /// Returns the number of bytes of a response body that are sent. `None` if it is unknown before the body is sent.
+    fn sent(&self, body: &BoxBody) -> Option<u64> {
+        match body.size() {
+            BodySize::None => Some(0),
+            BodySize::Sized(_) if self.method == Method::HEAD => Some(0),
+            BodySize::Sized(size) => Some(size),
+            BodySize::Stream => None,
         }
     }
 

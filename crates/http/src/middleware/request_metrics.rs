@@ -48,7 +48,7 @@ pub(super) fn count(method: &Method, route: &str, status: StatusCode, elapsed: D
 
 /// Returns the metric label of a method. Unknown methods share one label, so that clients cannot increase the
 /// cardinality of the metrics.
-fn method_label(method: &Method) -> &'static str {
+pub(super) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

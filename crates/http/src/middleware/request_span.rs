@@ -20,6 +20,7 @@ use tracing::{Event, Metadata, Span, Subscriber};
 use tracing_core::span::Current;
 
 use super::request_id::RequestId;
+use super::request_trace::RequestTrace;
 use crate::in_flight::{Held, InFlight, Standing};
 use crate::respond::ApiError;
 
@@ -31,13 +32,14 @@ thread_local! {
 }
 
 /// The tracing span of a request, created lazily. Its fields are the request id and the route, and also the company and
-/// the actor as soon as they are determined.
+/// the actor as soon as they are determined. If the trace of the request is known, its id is a field, too.
 #[derive(Clone)]
 pub(crate) struct RequestSpan(Rc<Inner>);
 
 struct Inner {
     id: RequestId,
     route: Rc<str>,
+    trace: RequestTrace,
     company: Cell<Option<CompanyId>>,
     actor: Cell<Option<Caller>>,
     span: OnceCell<Span>,
@@ -52,11 +54,13 @@ struct Inner {
 impl RequestSpan {
     /// Creates the span of a request. The underlying `tracing` span is created lazily if [`RequestSpans`] is the active
     /// subscriber, and immediately otherwise.
-    pub(super) fn new(id: RequestId, route: Rc<str>) -> Self {
+    pub(super) fn new(id: RequestId, route: Rc<str>, trace: RequestTrace) -> Self {
+        trace.record_request_id(&id.0);
         let (company, actor) = (Cell::new(None), Cell::new(None));
         let span = Self(Rc::new(Inner {
             id,
             route,
+            trace,
             company,
             actor,
             span: OnceCell::new(),
@@ -85,9 +89,15 @@ impl RequestSpan {
         &self.0.route
     }
 
+    /// Returns the trace of the request.
+    pub(super) fn trace(&self) -> &RequestTrace {
+        &self.0.trace
+    }
+
     /// Records the company of the request in the span.
     pub(crate) fn record_company(&self, company: CompanyId) {
         self.0.company.set(Some(company));
+        self.0.trace.record_company(company);
         if let Some(span) = self.0.span.get() {
             span.record("company", display(company));
         }
@@ -96,6 +106,7 @@ impl RequestSpan {
     /// Records the authenticated caller in the span, as the actor.
     pub(crate) fn record_actor(&self, caller: Caller) {
         self.0.actor.set(Some(caller));
+        self.0.trace.record_actor(caller);
         if let Some(span) = self.0.span.get() {
             span.record("actor", display(caller.actor()));
         }
@@ -162,7 +173,7 @@ impl RequestSpan {
 
     /// Runs `work` inside the span.
     pub(super) fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
-        let _scope = Scope;
+        let (_scope, _trace) = (Scope, self.0.trace.attach());
         match self.0.span.get() {
             Some(span) => ENTERED.set(Some(span.clone().entered())),
             None => DEFERRED.set(Some(self.clone())),
@@ -173,10 +184,19 @@ impl RequestSpan {
     /// Returns the span, and creates it if necessary. The span has the level ERROR. Therefore, every log filter that
     /// accepts a log line of the request also accepts the span.
     fn get(&self) -> &Span {
-        let Inner { id, route, company, actor, span, .. } = self.0.as_ref();
+        let Inner { id, route, trace, company, actor, span, .. } = self.0.as_ref();
         span.get_or_init(|| {
-            let span =
-                tracing::error_span!("request", request_id = &*id.0, route = &**route, company = Empty, actor = Empty);
+            let span = tracing::error_span!(
+                "request",
+                request_id = &*id.0,
+                route = &**route,
+                trace_id = Empty,
+                company = Empty,
+                actor = Empty
+            );
+            if let Some(trace) = trace.id() {
+                span.record("trace_id", display(trace));
+            }
             if let Some(company) = company.get() {
                 span.record("company", display(company));
             }
@@ -342,7 +362,7 @@ mod tests {
 
     fn request(id: &str) -> RequestSpan {
         LazyLock::force(&LINES);
-        RequestSpan::new(RequestId(id.into()), "/check".into())
+        RequestSpan::new(RequestId(id.into()), "/check".into(), RequestTrace::default())
     }
 
     fn authorize(request: &RequestSpan) {

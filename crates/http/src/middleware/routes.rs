@@ -9,6 +9,9 @@ use actix_web::dev::ServiceRequest;
 /// The label of requests that match no route.
 const NO_ROUTE: &str = "none";
 
+/// The routes of health checks.
+pub(super) const HEALTH_CHECKS: [&str; 3] = ["/livez", "/readyz", "/health"];
+
 /// A cache of the patterns of matched routes. Matching a path against all routes takes longer than handling most
 /// requests. A path without parameters equals its pattern, so a lookup in this cache replaces the matching.
 #[derive(Debug, Default)]

@@ -17,11 +17,9 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
 use super::request_span::RequestSpan;
+use super::routes::HEALTH_CHECKS;
 use crate::Api;
 use crate::respond::ApiError;
-
-/// The prefixes of the routes whose requests are exempt from the bounds of the work in flight.
-const EXEMPT: [&str; 3] = ["/livez", "/readyz", "/health"];
 
 /// A middleware that responds with 503 if a request exceeds the timeout or if too many requests wait, and with 500 if
 /// its handler panics.
@@ -46,7 +44,8 @@ impl<S: Service<ServiceRequest, Error = Error>> Service<ServiceRequest> for Time
     forward_ready!(service);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let is_exempt = EXEMPT.iter().any(|prefix| request.path().starts_with(prefix));
+        // Health checks are exempt from the bounds of the work in flight.
+        let is_exempt = HEALTH_CHECKS.iter().any(|prefix| request.path().starts_with(prefix));
         let span = request.extensions().get::<RequestSpan>().filter(|_| !is_exempt).cloned();
         // This is unwind-safe: requests share state only through locks, and a panic cannot leave that state
         // inconsistent.

@@ -1,5 +1,6 @@
 //! All error responses, with their error codes, HTTP statuses and log lines.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,6 +141,13 @@ impl ApiError {
         } else {
             tracing::error!(error, "internal error");
         }
+    }
+
+    /// Returns the code of a server-side error, for the span in which it occurred. Client errors, such as denials, are
+    /// outcomes and not failures.
+    pub(crate) fn failure<T>(outcome: &Result<T, Self>) -> Option<Cow<'static, str>> {
+        let error = outcome.as_ref().err().filter(|error| error.code.status().is_server_error())?;
+        Some(error.code.as_str().into())
     }
 
     /// Creates the error for an exhausted budget. The client may retry after the time in `limit`, which is rounded up to

@@ -104,7 +104,7 @@ impl Credentials {
         }
         let arrived = cache.tickets.now();
         for _ in 0..STEPS {
-            if let Err(error) = self.context.in_time(self.loads.get((), arrived)).await {
+            if let Err(error) = self.context.in_time("load credentials", self.loads.get((), arrived)).await {
                 let is_outage = matches!(error, StorageError::Unavailable { .. });
                 return last_known().filter(|_| is_outage).ok_or(error);
             }

@@ -8,6 +8,7 @@ use std::hash::Hash;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use iam_traces::carry;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -143,7 +144,8 @@ where
     pub(crate) async fn get(self: &Arc<Self>, group: G, member: M, since: Ticket) -> Result<T, Lost> {
         let (sender, answer) = oneshot::channel();
         if self.enqueue(&group, member, since, sender)? {
-            self.runtime.spawn(Arc::clone(self).load_while_awaited(group));
+            // The loads belong to the trace of the request that started the task.
+            self.runtime.spawn(carry(Arc::clone(self).load_while_awaited(group)));
         }
         answer.await.map_err(|_| Lost)
     }
@@ -178,7 +180,7 @@ where
             let Some((members, began)) = self.begin(&group) else { return };
             // The load runs in a separate task. If it panics, the requests of this batch receive an error, and the next
             // load can begin.
-            let loaded = self.runtime.spawn((self.load)(group.clone(), members, began)).await;
+            let loaded = self.runtime.spawn(carry((self.load)(group.clone(), members, began))).await;
             drop(permit);
             let (batch, is_over) = self.end(&group, began);
             for ((_, waiters), value) in batch.into_iter().zip(loaded.unwrap_or_default()) {

@@ -4,12 +4,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use iam_storage::{Result, Storage};
+use iam_traces::{SpanKind, Traced, child, traced};
 use tokio::runtime::Handle;
 
 use crate::CacheOptions;
 use crate::cache::Cache;
 use crate::loading::batches::Lost;
 use crate::loading::error::{Loaded, in_limit, shared, unavailable};
+
+/// Runs a load within a span with this name.
+pub(crate) fn within_span<T, F: Future<Output = Result<T>>>(name: &'static str, load: F) -> Traced<F, Result<T>> {
+    traced(child(name, SpanKind::Internal, Vec::new), load, |loaded| loaded.is_err().then(|| "unavailable".into()))
+}
 
 /// The storage from which data is loaded, the cache that stores the results, and the limits of loads.
 #[derive(Clone)]
@@ -22,13 +28,20 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Waits for a coalesced load or poll, but for no longer than the load timeout.
-    pub(crate) async fn in_time<T>(&self, load: impl Future<Output = Result<Loaded<T>, Lost>>) -> Result<T> {
-        match tokio::time::timeout(self.options.load_timeout, load).await {
-            Ok(Ok(loaded)) => loaded.map_err(|error| shared(&error)),
-            Ok(Err(lost)) => Err(unavailable(lost)),
-            Err(_) => Err(unavailable("the database did not respond in time")),
-        }
+    /// Waits for a coalesced load or poll, but for no longer than the load timeout. The wait has a span with this name.
+    pub(crate) async fn in_time<T>(
+        &self,
+        name: &'static str,
+        load: impl Future<Output = Result<Loaded<T>, Lost>>,
+    ) -> Result<T> {
+        let wait = async {
+            match tokio::time::timeout(self.options.load_timeout, load).await {
+                Ok(Ok(loaded)) => loaded.map_err(|error| shared(&error)),
+                Ok(Err(lost)) => Err(unavailable(lost)),
+                Err(_) => Err(unavailable("the database did not respond in time")),
+            }
+        };
+        within_span(name, wait).await
     }
 
     /// Runs a load with the load timeout, and records it in the metrics.

@@ -59,8 +59,6 @@ impl Polls {
 
     /// Listens for wake-ups. If the subscription fails, retries it with exponential back-off.
     async fn listen_forever(&self, woken: &Notify) -> Infallible {
-        const FAILED: &str =
-            "the wake-up subscription failed; until it is restored, only periodic polls detect changes";
         let mut pause = FIRST_PAUSE;
         let mut failing = false;
         loop {
@@ -69,9 +67,15 @@ impl Polls {
             let lasted = began.elapsed() > self.context.options.lease * 2;
             // Consecutive failures are logged as a warning only once.
             if failing && !lasted {
-                tracing::debug!(error = &error as &dyn Error, "{FAILED}");
+                tracing::debug!(
+                    error = &error as &dyn Error,
+                    "the wake-up subscription failed; until it is restored, only periodic polls detect changes"
+                );
             } else {
-                tracing::warn!(error = &error as &dyn Error, "{FAILED}");
+                tracing::warn!(
+                    error = &error as &dyn Error,
+                    "the wake-up subscription failed; until it is restored, only periodic polls detect changes"
+                );
             }
             failing = true;
             metrics::counter!("iam_cache_channel_lost_total").increment(1);

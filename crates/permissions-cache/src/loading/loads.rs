@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use iam_domain::{CompanyId, CompanySnapshot, UserId};
 use iam_storage::{Result, Stamped, StorageError};
+use iam_traces::carry;
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tracing::Instrument;
@@ -15,7 +16,7 @@ use crate::freshness::clock::Moment;
 use crate::freshness::ticket::Ticket;
 use crate::loading::batches::{Batches, Limits};
 use crate::loading::coalescer::Coalescer;
-use crate::loading::context::Context;
+use crate::loading::context::{Context, within_span};
 use crate::loading::error::{Loaded, shared, unavailable};
 use crate::loading::polls::Polls;
 use crate::loading::results::Load;
@@ -73,12 +74,12 @@ impl Loads {
 
     /// Returns the result of loading one user. The load began after the ticket `since` was issued.
     pub(crate) async fn user(&self, (company, user): Key, since: Ticket) -> Result<LoadedUser> {
-        self.context.in_time(self.users.get(company, user, since)).await
+        self.context.in_time("load user", self.users.get(company, user, since)).await
     }
 
     /// Waits for the catalog to be loaded by a load that began after the ticket `since` was issued.
     pub(crate) async fn catalog(&self, since: Ticket) -> Result<()> {
-        self.context.in_time(self.catalogs.get((), since)).await
+        self.context.in_time("load catalog", self.catalogs.get((), since)).await
     }
 
     /// Loads several users of a company in one statement. The load begins after this function is called, and continues
@@ -98,7 +99,11 @@ impl Loads {
             let sets = keep_users(&context, &load, &users, &stamped).await;
             Ok(sets.into_iter().map(|set| LoadedUser { set, at: load.began_at() }).collect())
         };
-        let loaded: Vec<_> = self.context.runtime.spawn(load.in_current_span()).await.map_err(unavailable)??;
+        let spawned = async {
+            let load = carry(load.in_current_span());
+            self.context.runtime.spawn(load).await.map_err(unavailable)?
+        };
+        let loaded: Vec<_> = within_span("load users", spawned).await?;
         for LoadedUser { set, .. } in &loaded {
             if !self.polls.is_of_the_primary(set).await? {
                 return Err(unavailable("the response is not from the current primary database"));

@@ -46,7 +46,7 @@ impl Menus {
         if let Some(menu) = self.kept.get(&(epoch, owner, state)) {
             return Ok(Some(menu));
         }
-        let loaded = self.context.in_time(self.loads.get(owner, self.context.cache.tickets.now())).await?;
+        let loaded = self.context.in_time("load menu", self.loads.get(owner, self.context.cache.tickets.now())).await?;
         let read = if owner.is_some() { loaded.company_state() } else { loaded.catalog_state() };
         self.kept.insert((loaded.versions.epoch, owner, read), Arc::clone(&loaded.value));
         Ok(((loaded.versions.epoch, read) == (epoch, state)).then_some(loaded.value))

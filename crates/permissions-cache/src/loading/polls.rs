@@ -67,7 +67,7 @@ impl Polls {
 
     /// Waits for a poll that began after the ticket `since` was issued. Returns an error if the poll failed.
     pub(crate) async fn poll_after(&self, since: Ticket) -> Result<()> {
-        self.context.in_time(self.coalescer.get((), since)).await
+        self.context.in_time("poll", self.coalescer.get((), since)).await
     }
 
     /// Polls, and renews the lease if the poll confirms the cached data and [`Polls::follow`] runs.

@@ -26,6 +26,7 @@ use crate::connections::outdated::OutdatedConnections;
 use crate::connections::reachability::{self, Diagnosis};
 use crate::connections::runtime::on_runtime;
 use crate::connections::session::Session;
+use crate::connections::statement_span::in_span;
 use crate::connections::waits::{Stage, measured};
 use crate::error::is_lock_not_available;
 use crate::operation;
@@ -336,17 +337,17 @@ async fn within<T>(
             None => std::future::pending().await,
         }
     };
-    let failed = |kind, why: &str| Err(io::Error::new(kind, why).into());
+    let failed = |kind, why: &'static str| Err(io::Error::new(kind, why).into());
     let _logged = LoggedStatement { sql, sent_at: Instant::now(), slow: context.slow_statement };
-    on_runtime(&context.runtime, async {
+    let response = async {
         tokio::select! {
             biased;
             outcome = call => outcome,
             Ok(()) = discarded.changed() => failed(io::ErrorKind::ConnectionAborted, "the connection was discarded"),
             () = ends => failed(io::ErrorKind::TimedOut, "no response in time"),
         }
-    })
-    .await
+    };
+    on_runtime(&context.runtime, in_span(sql, response)).await
 }
 
 /// A statement in progress. Dropping it logs the statement with its operation and its duration: at the level warn if

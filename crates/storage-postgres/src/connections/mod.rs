@@ -9,5 +9,6 @@ pub(crate) mod reachability;
 pub(crate) mod runtime;
 pub(crate) mod session;
 pub(crate) mod shares;
+pub(crate) mod statement_span;
 pub(crate) mod transaction;
 pub(crate) mod waits;

@@ -1,0 +1,136 @@
+//! The collector to which spans are sent, and the headers that authenticate this process to it.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use iam_identity::http_client;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, StatusCode, Url};
+
+use crate::TracingSettings;
+
+/// The reason why traces cannot be switched on. The message contains no header.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TracesError {
+    /// The file with the headers cannot be read.
+    #[error("{KEY}: cannot read {}: {source}", .path.display())]
+    File {
+        /// The path of the file.
+        path: PathBuf,
+        /// The I/O error.
+        source: std::io::Error,
+    },
+    /// A line of the file is not a header.
+    #[error("{KEY}: line {0} of the file must have the form `name: value`")]
+    Header(usize),
+    /// The headers would be sent over a connection that others can read.
+    #[error("{KEY}: requires a tracing.endpoint (IAM__TRACING__ENDPOINT) with https, or http on this machine")]
+    NotConfidential,
+    /// The HTTP client cannot be created.
+    #[error("the HTTP client for traces cannot be created: {0}")]
+    Client(Box<dyn Error + Send + Sync>),
+}
+
+/// The name of the setting of the headers.
+const KEY: &str = "tracing.headers_file (IAM__TRACING__HEADERS_FILE)";
+
+/// Reads the headers for the collector from their file. Empty lines and lines that begin with `#` are ignored.
+pub(crate) fn headers(settings: &TracingSettings) -> Result<HeaderMap, TracesError> {
+    let Some(path) = &settings.headers_file else { return Ok(HeaderMap::new()) };
+    let text = std::fs::read_to_string(path).map_err(|source| TracesError::File { path: path.clone(), source })?;
+    if settings.endpoint.as_ref().is_some_and(|endpoint| !endpoint.is_confidential()) {
+        return Err(TracesError::NotConfidential);
+    }
+    let mut headers = HeaderMap::new();
+    for (number, line) in (1..).zip(text.lines().map(str::trim)) {
+        if !line.is_empty() && !line.starts_with('#') {
+            let (name, value) = header(line).ok_or(TracesError::Header(number))?;
+            headers.append(name, value);
+        }
+    }
+    Ok(headers)
+}
+
+/// Parses a header. Its value is marked as sensitive.
+fn header(line: &str) -> Option<(HeaderName, HeaderValue)> {
+    let (name, value) = line.split_once(':')?;
+    let mut value: HeaderValue = value.trim().parse().ok()?;
+    value.set_sensitive(true);
+    Some((name.trim().parse().ok()?, value))
+}
+
+/// The reason why a collector did not accept a batch of spans. The message does not contain the URL.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendError {
+    #[error("the collector did not respond")]
+    NoResponse(#[source] reqwest::Error),
+    #[error("the collector responded with status {0}")]
+    Status(StatusCode),
+}
+
+impl SendError {
+    /// Returns `true` if the collector may accept the same batch later.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::NoResponse(_) => true,
+            Self::Status(status) => matches!(status.as_u16(), 429 | 502 | 503 | 504),
+        }
+    }
+}
+
+/// A collector.
+pub(super) struct Collector {
+    client: Client,
+    url: Url,
+    headers: HeaderMap,
+}
+
+impl Collector {
+    /// Creates the client of the collector at this URL. A request takes at most `timeout`.
+    pub(super) fn new(url: Url, mut headers: HeaderMap, timeout: Duration) -> Result<Self, TracesError> {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        Ok(Self { client: http_client(timeout).map_err(TracesError::Client)?, url, headers })
+    }
+
+    /// Returns the host and the port of the collector, for the log.
+    pub(super) fn address(&self) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        self.url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    /// Sends an encoded batch. The body of the response is not read.
+    pub(super) async fn send(&self, batch: Vec<u8>) -> Result<(), SendError> {
+        let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(batch);
+        let response = request.send().await.map_err(|error| SendError::NoResponse(error.without_url()))?;
+        if response.status().is_success() { Ok(()) } else { Err(SendError::Status(response.status())) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_has_a_name_and_a_sensitive_value() {
+        let (name, value) = header("X-Api-Key:  hunter2: 1 ").unwrap();
+        assert_eq!((name.as_str(), value.to_str().unwrap()), ("x-api-key", "hunter2: 1"));
+        assert!(!format!("{value:?}").contains("hunter2"));
+        for line in ["hunter2", ": hunter2", "a b: hunter2", "x-api-key: hunter\u{7}"] {
+            assert!(header(line).is_none(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_error_for_a_line_contains_its_number_and_not_its_value() {
+        let path = std::env::temp_dir().join(format!("iam-trace-headers-{}", std::process::id()));
+        std::fs::write(&path, "# a comment\n\nx-api-key: a\nhunter2\n").unwrap();
+        let settings = TracingSettings { headers_file: Some(path.clone()), ..TracingSettings::default() };
+        let error = headers(&settings).unwrap_err();
+        std::fs::remove_file(&path).unwrap();
+        let text = format!("{error} {error:?}");
+        assert!(text.contains("line 4 ") && text.contains("IAM__TRACING__HEADERS_FILE"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
