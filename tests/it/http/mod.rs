@@ -31,6 +31,7 @@ mod explanations;
 mod external_users;
 mod gates;
 mod guards;
+mod health;
 mod idempotency;
 mod invalidation;
 mod limits;

@@ -139,3 +139,47 @@ async fn live(request: HttpRequest) -> HttpResponse {
 async fn ready(pages: Data<AdminPages>, request: HttpRequest) -> HttpResponse {
     probe(pages.probe.readiness(), &request)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use actix_web::App;
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use iam_application::Readiness;
+
+    use super::*;
+
+    /// A probe that counts the pings of the storage, which need a connection of the pool.
+    #[derive(Default)]
+    struct Pings(AtomicUsize);
+
+    #[async_trait::async_trait]
+    impl HealthProbe for Pings {
+        async fn storage_is_healthy(&self) -> bool {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            true
+        }
+
+        fn readiness(&self) -> Readiness {
+            Readiness::default()
+        }
+    }
+
+    #[actix_web::test]
+    async fn no_page_of_the_admin_port_pings_the_storage() {
+        let probe = Arc::<Pings>::default();
+        let pages = Data::new(AdminPages {
+            metrics: Arc::new(String::new),
+            statements: Arc::new(|| "{}".to_owned()),
+            probe: Arc::<Pings>::clone(&probe),
+            has_documentation: true,
+        });
+        let app = init_service(App::new().configure(|config| mount(config, &pages))).await;
+        for path in ["/livez", "/readyz", "/metrics", "/admin/statements", "/openapi.json"] {
+            let response = call_service(&app, TestRequest::with_uri(path).to_request()).await;
+            assert_eq!(response.status(), 200, "{path}");
+        }
+        assert_eq!(probe.0.load(Ordering::Relaxed), 0);
+    }
+}
