@@ -258,8 +258,16 @@ pub async fn traces(program: &Path) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (name, more, least) in [
         ("off, another process", &[][..], Some(0.97)),
-        ("1 % of the requests", &[("IAM__TRACING__ENDPOINT", url.as_str()), ("IAM__TRACING__SAMPLE_RATIO", "0.01")], Some(0.95)),
-        ("100 % of the requests", &[("IAM__TRACING__ENDPOINT", url.as_str()), ("IAM__TRACING__SAMPLE_RATIO", "1")], None),
+        (
+            "1 % of the requests",
+            &[("IAM__TRACING__ENDPOINT", url.as_str()), ("IAM__TRACING__SAMPLE_RATIO", "0.01")],
+            Some(0.95),
+        ),
+        (
+            "100 % of the requests",
+            &[("IAM__TRACING__ENDPOINT", url.as_str()), ("IAM__TRACING__SAMPLE_RATIO", "1")],
+            None,
+        ),
         ("off, with access lines", &[("IAM__LOG__REQUESTS", "true"), ("IAM__LOG__FORMAT", "json")], None),
     ] {
         progress(format_args!("traces: {name}"));

@@ -177,6 +177,19 @@ fn spans_are_exported_after_an_outage_of_the_collector() {
 }
 
 #[test]
+fn a_collector_that_does_not_respond_does_not_prevent_the_shutdown() {
+    // Connections are accepted, but no request is read.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let endpoint = [("IAM__TRACING__ENDPOINT", url.as_str()), ("IAM__TRACING__TIMEOUT", "1h")];
+    let mut server = start(&[&BY_PARENT[..], &endpoint].concat());
+    let company = new_company().to_string();
+    assert_eq!(send(&server, (&super_admin(), &company), &parent("01"), ("GET", LEVELS), None).status, 200);
+    let log = server.rest_of_the_log();
+    assert!(log.contains("the last traces could not be exported in time"), "{log}");
+}
+
+#[test]
 fn the_headers_of_the_file_are_sent_and_not_logged() {
     let path = std::env::temp_dir().join(format!("iam-trace-headers-{}", uuid::Uuid::new_v4()));
     std::fs::write(&path, "# the key of the collector\n\nx-api-key: hunter2\n").unwrap();
