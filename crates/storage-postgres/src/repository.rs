@@ -87,7 +87,7 @@ impl Asked {
     }
 
     /// Executes the statement as this work.
-    pub(crate) fn as_work(self, work: Work) -> Self {
+    pub(crate) fn for_work(self, work: Work) -> Self {
         Self { work, ..self }
     }
 

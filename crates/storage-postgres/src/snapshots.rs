@@ -220,7 +220,7 @@ impl<T: Executor> Repository<T> {
         let known_state = [state.map(|state| state.version).into(), state.map(|state| state.stamp).into()];
         let values = known_state.into_iter().chain(rest);
         let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
-        let row = self.single(self.for_company(company, statement).as_work(work)).await?;
+        let row = self.single(self.for_company(company, statement).for_work(work)).await?;
         let state = StateId { version: column(&row, "catalog_version")?, stamp: column(&row, "catalog_stamp")? };
         let value = match (column::<Option<String>>(&row, "catalog")?, known) {
             (Some(text), _) => {
