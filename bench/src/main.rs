@@ -51,7 +51,7 @@ struct Options {
 }
 
 /// The names of all sections, in the order of the report. `--filter` selects some of them.
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 16] = [
     "decisions",
     "users",
     "memory",

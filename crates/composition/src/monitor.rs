@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iam_application::{ReadinessReason, SchemaVersions, causes};
-use iam_storage_postgres::PostgresStorage;
+use iam_storage_postgres::{PostgresStorage, Refusal};
 use migration::{MigrationError, MigrationStatus};
 
 use crate::probe::{Progress, Waiting};
@@ -43,7 +43,12 @@ pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Pro
 async fn first_contact(storage: &PostgresStorage, progress: &Progress) {
     for pause in pauses() {
         let Err(error) = storage.contact().await else { return };
-        let waiting = Waiting { reason: ReadinessReason::FirstContact, text: error.to_string(), schema: None };
+        // A database that responds, but is a standby, read-only or has another encoding, is not awaited but unusable.
+        let reason = match storage.refusal() {
+            Some(refusal) if !matches!(refusal, Refusal::SetUp(_)) => ReadinessReason::UnusableDatabase,
+            _ => ReadinessReason::FirstContact,
+        };
+        let waiting = Waiting { reason, text: error.to_string(), schema: None };
         if progress.set_waiting(waiting) {
             tracing::warn!(cause = causes(&error), "the database cannot be used");
         }

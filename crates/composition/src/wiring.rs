@@ -117,9 +117,7 @@ impl System {
             StorageMode::InMemory => {
                 tracing::info!("[IAM Database] Using in-memory storage");
                 if settings.server.mode == Mode::Production {
-                    tracing::warn!(
-                        "production mode without DATABASE_URL: all data is in memory and is lost when the process exits"
-                    );
+                    tracing::warn!("production mode with in-memory storage: all data is lost when the process exits");
                 }
                 let storage = Arc::new(MemoryStorage::seeded(clock.clone()).await?);
                 progress.set_ready(None);

@@ -8,7 +8,7 @@ use super::persistence::{SECRET, authorization, start, super_admin};
 use crate::support::answer::Answer;
 use crate::support::api::{new_company, new_user};
 use crate::support::client::Connection;
-use crate::support::process::ServerProcess;
+use crate::support::process::{ServerProcess, wait_until};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CHECK: &str = "/api/iam/check";
@@ -134,4 +134,40 @@ fn requests_are_not_logged_without_the_setting() {
     let log = server.rest_of_the_log();
     let messages: BTreeSet<_> = log.lines().filter(|line| line.contains("access-200")).collect();
     assert_eq!(messages, BTreeSet::new(), "{log}");
+}
+
+mod postgres {
+    use sea_orm::sqlx::{Executor, Row};
+
+    use super::*;
+    use crate::support::database::{Content, TestDatabase, run};
+    use crate::support::replica::until;
+
+    /// A change can be made although its client resets the connection, so such a request must not disappear from the log.
+    #[actix_web::test]
+    async fn a_request_whose_client_resets_the_connection_has_an_access_line() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let server = start(&[&SETTINGS[..], &[("DATABASE_URL", database.url())]].concat());
+        let (mut holder, mut observer) = (database.connect().await, database.connect().await);
+        run(&mut holder, "BEGIN; LOCK TABLE user_levels".to_owned()).await.unwrap();
+
+        let mut connection = Connection::open(server.address).unwrap();
+        connection.send(b"GET /livez HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+        wait_until(|| (!connection.is_open()).then_some(()));
+        let request = format!(
+            "GET /api/iam/user-levels HTTP/1.1\r\nhost: test\r\nauthorization: {}\r\nx-company-id: {}\r\n\
+             x-request-id: reset-by-client\r\n\r\n",
+            super_admin(),
+            new_company()
+        );
+        connection.send(request.as_bytes()).unwrap();
+        let waiting = "SELECT count(*) FROM pg_stat_activity \
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        until(async || observer.fetch_one(waiting).await.unwrap().get::<i64, _>(0) > 0).await;
+        // The response to the first request is unread, so the system resets the connection.
+        drop(connection);
+        let log = wait_until(|| Some(server.log()).filter(|log| log.contains("reset-by-client")));
+        let line = line_of(&log, "reset-by-client");
+        assert_eq!((&line["status"], &line["route"]), (&json!(499), &json!("/api/iam/user-levels")));
+    }
 }

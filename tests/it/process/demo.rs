@@ -60,7 +60,7 @@ fn the_output_of_the_demo_fits_on_one_screen() {
 #[test]
 fn the_demo_logs_more_if_the_filter_is_set() {
     let (_server, lines) = demo(&[("IAM__LOG__FILTER", "info")]);
-    assert!(lines.iter().any(|line| line.contains("INFO") && line.contains("starting iam-http")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("INFO") && line.contains("starting iam")), "{lines:#?}");
 }
 
 #[test]

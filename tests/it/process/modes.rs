@@ -179,7 +179,7 @@ fn the_first_log_lines_identify_version_mode_storage_issuers_and_listeners() {
     let secret = ("JWT_SECRET", LONG_SECRET);
     let log = ServerProcess::start(&[], &[url, issuer, secret]).rest_of_the_log();
     for line in [
-        "starting iam-http version=\"0.1.0\" mode=\"development\"",
+        "starting iam version=\"0.1.0\" mode=\"development\"",
         "metrics on http://127.0.0.1:",
         "trusted issuer issuer=\"https://sign-in.example.com\" key_source=\"jwt_secret\"",
         "[IAM Database] Using PostgreSQL persistence address=\"127.0.0.1:1, database tenants\"",

@@ -96,6 +96,17 @@ mod postgres {
 
     /// During an outage, the process remains ready while it may serve cached decisions. Then it is not ready, until the
     /// database can be polled again.
+    #[actix_web::test]
+    async fn a_read_only_database_is_unusable_from_the_start() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let mut connection = database.connect().await;
+        let read_only = format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name());
+        run(&mut connection, read_only).await.unwrap();
+        let mut server = ServerProcess::start(&[], &[("DATABASE_URL", database.url())]);
+        wait_until(|| (condition(&readiness(&mut server).1, "storage")["reason"] == "unusable_database").then_some(()));
+        assert_published(&mut server, false, &["unusable_database"]);
+    }
+
     #[test]
     fn an_outage_degrades_the_process_until_the_cached_data_is_too_old() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

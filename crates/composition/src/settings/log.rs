@@ -4,15 +4,16 @@ use serde::{Deserialize, Deserializer};
 
 use super::parse::{boolean, word};
 
-/// The default log filter. It omits the lines that the HTTP server logs about its threads.
-const DEFAULT_FILTER: &str = "info,actix_server=warn";
+/// The default log filter. It omits the lines that the HTTP server logs about its threads, and
+/// those about malformed requests, which any client can cause.
+const DEFAULT_FILTER: &str = "info,actix_server=warn,actix_http=off";
 
 /// The log settings.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
     /// The log filter: a minimum level, optionally with levels per module, such as `info,iam_http=debug`. Default: the
-    /// value of the variable `RUST_LOG` if it is set, and otherwise `info,actix_server=warn`.
+    /// value of the variable `RUST_LOG` if it is set, and otherwise `info,actix_server=warn,actix_http=off`.
     pub filter: Option<String>,
     /// The format of log lines: `text` or `json`.
     pub format: LogFormat,

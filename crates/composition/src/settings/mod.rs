@@ -271,7 +271,7 @@ mod tests {
         let (rust_log, setting) = (("RUST_LOG", "warn"), ("IAM__LOG__FILTER", "debug"));
         let file = TempFile::new("log-filter", r#"log.filter = "trace""#);
         let json = TempFile::new("log-format", r#"log.format = "json""#);
-        assert_eq!(filter(&[]), "info,actix_server=warn");
+        assert_eq!(filter(&[]), "info,actix_server=warn,actix_http=off");
         assert_eq!(filter(&[("RUST_LOG", "")]), filter(&[]));
         assert_eq!(filter(&[rust_log]), "warn");
         assert_eq!(filter(&[rust_log, json.variable()]), "warn");

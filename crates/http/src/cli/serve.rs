@@ -28,7 +28,7 @@ pub(super) async fn run(settings: Settings, demo: Option<Demo>) -> Result<(), Bo
         Mode::Development => "development",
         Mode::Production => "production",
     };
-    tracing::info!(target: TARGET, version = env!("CARGO_PKG_VERSION"), mode, "starting iam-http");
+    tracing::info!(target: TARGET, version = env!("CARGO_PKG_VERSION"), mode, "starting iam");
     let traces = Traces::start(&settings.tracing)?;
 
     let cors_origins = allowed_origins(&settings)?;

@@ -1,6 +1,7 @@
 //! Observes every request: assigns a request id and a tracing span, adds common response headers, and records metrics,
 //! failures and the access log.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::ops::RangeInclusive;
@@ -132,6 +133,8 @@ struct Observation {
     /// The state of the connection. `None` if the API is embedded in an application that has its own server.
     connection: Option<ConnectionState>,
     _running: Option<RunningRequest>,
+    /// `true` once the request is recorded.
+    is_recorded: Cell<bool>,
 }
 
 impl Observation {
@@ -155,6 +158,7 @@ impl Observation {
             api,
             _running: connection.as_ref().map(|connection| connection.request_runs(has_body)),
             connection,
+            is_recorded: Cell::new(false),
         }
     }
 
@@ -185,15 +189,21 @@ impl Observation {
                 (status, size, Err(InternalError::from_response(error, response).into()))
             }
         };
-        let elapsed = self.started.elapsed();
-        count(&self.method, self.span.route(), status, elapsed);
-        self.span.in_scope(|| self.log(status, size, elapsed));
-        self.span.trace().end(status, size);
+        self.record(status, size);
         if status == StatusCode::TOO_MANY_REQUESTS {
             self.span.leave();
             sleep(rand::random_range(REFUSAL_DELAY)).await;
         }
         outcome
+    }
+
+    /// Records the request in the metrics, in the access log and in its trace.
+    fn record(&self, status: StatusCode, size: Option<u64>) {
+        self.is_recorded.set(true);
+        let elapsed = self.started.elapsed();
+        count(&self.method, self.span.route(), status, elapsed);
+        self.span.in_scope(|| self.log(status, size, elapsed));
+        self.span.trace().end(status, size);
     }
 
     /// Writes the access log line of the request. Its span contains the other fields: request id, route, trace id,
@@ -248,6 +258,19 @@ impl Observation {
         if self.method == Method::HEAD { BoxBody::new(Unsent(body.size())) } else { self.hold(body) }
     }
 }
+
+impl Drop for Observation {
+    /// Records a request that ends without a response: the client reset the connection, or the server closed it at the end
+    /// of a shutdown. A change that has begun is completed nevertheless.
+    fn drop(&mut self) {
+        if let (false, Ok(status)) = (self.is_recorded.get(), StatusCode::from_u16(CLIENT_GONE)) {
+            self.record(status, Some(0));
+        }
+    }
+}
+
+/// The status in metrics and logs of a request that ends without a response. No response has this status.
+const CLIENT_GONE: u16 = 499;
 
 /// The number of bytes of a response that cost as much as a request.
 const BYTES_PER_UNIT: usize = 64 * 1024;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use actix_service::Service;
 use actix_web::http::header;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, Resource, Route};
 use iam_application::HealthProbe;
 use tokio::runtime::Handle;
 
@@ -25,7 +25,7 @@ use crate::routes::health::{liveness, probe};
 use crate::{configure_documentation, decision_metrics};
 
 /// The limits on the number of connections to the admin port.
-const CONNECTIONS: ConnectionLimits = ConnectionLimits { total: 32, per_address: 32 };
+const CONNECTIONS: ConnectionLimits = ConnectionLimits { total: 32, per_address: 16 };
 /// Timeout after which an idle connection to the admin port is closed. Scrapers send a request at least once a minute.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
@@ -89,14 +89,6 @@ impl AdminServer {
 
 /// Mounts the routes. The wrapper reports each running request to its connection.
 fn mount(config: &mut ServiceConfig, pages: &Data<AdminPages>) {
-    let metrics = web::resource("/metrics")
-        .route(web::get().to(metrics))
-        .route(web::head().to(metrics))
-        .default_service(web::to(only_read));
-    let statements = web::resource("/admin/statements")
-        .route(web::get().to(statements))
-        .route(web::head().to(statements))
-        .default_service(web::to(only_read));
     let routes = web::scope("")
         .wrap_fn(|request, service| {
             let running = request.conn_data::<ConnectionState>().map(|connection| connection.request_runs(true));
@@ -107,12 +99,17 @@ fn mount(config: &mut ServiceConfig, pages: &Data<AdminPages>) {
                 response
             }
         })
-        .service(metrics)
-        .service(statements)
-        .route("/livez", web::get().to(live))
-        .route("/readyz", web::get().to(ready));
+        .service(read_only("/metrics", web::get().to(metrics), web::head().to(metrics)))
+        .service(read_only("/admin/statements", web::get().to(statements), web::head().to(statements)))
+        .service(read_only("/livez", web::get().to(live), web::head().to(live)))
+        .service(read_only("/readyz", web::get().to(ready), web::head().to(ready)));
     let routes = if pages.has_documentation { routes.configure(configure_documentation) } else { routes };
     config.app_data(pages.clone()).service(routes);
+}
+
+/// Returns a page that supports GET and HEAD, with the same content.
+fn read_only(path: &str, get: Route, head: Route) -> Resource {
+    web::resource(path).route(get).route(head).default_service(web::to(only_read))
 }
 
 async fn metrics(pages: Data<AdminPages>) -> HttpResponse {
@@ -145,6 +142,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use actix_web::App;
+    use actix_web::http::Method;
     use actix_web::test::{TestRequest, call_service, init_service};
     use iam_application::Readiness;
 
@@ -177,8 +175,13 @@ mod tests {
         });
         let app = init_service(App::new().configure(|config| mount(config, &pages))).await;
         for path in ["/livez", "/readyz", "/metrics", "/admin/statements", "/openapi.json"] {
-            let response = call_service(&app, TestRequest::with_uri(path).to_request()).await;
-            assert_eq!(response.status(), 200, "{path}");
+            for (method, status) in [(Method::GET, 200), (Method::HEAD, 200), (Method::POST, 405)] {
+                if path == "/openapi.json" && method != Method::GET {
+                    continue;
+                }
+                let request = TestRequest::with_uri(path).method(method.clone()).to_request();
+                assert_eq!(call_service(&app, request).await.status(), status, "{method} {path}");
+            }
         }
         assert_eq!(probe.0.load(Ordering::Relaxed), 0);
     }
