@@ -49,7 +49,9 @@ impl Server {
         loop {
             let text = log.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let rest = text.split_once("listening on http://").map(|(_, rest)| rest);
-            if let Some((address, _)) = rest.and_then(|rest| rest.split_once(char::is_whitespace)) {
+            if let Some((address, _)) =
+                rest.and_then(|rest| rest.split_once(|after: char| after.is_whitespace() || after == '"'))
+            {
                 server.address = address.parse()?;
                 return Ok(server);
             }
