@@ -43,10 +43,9 @@ pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Pro
 async fn first_contact(storage: &PostgresStorage, progress: &Progress) {
     for pause in pauses() {
         let Err(error) = storage.contact().await else { return };
-        // A database that responds, but is a standby, read-only or has another encoding, is not awaited but unusable.
-        let reason = match storage.refusal() {
-            Some(refusal) if !matches!(refusal, Refusal::SetUp(_)) => ReadinessReason::UnusableDatabase,
-            _ => ReadinessReason::FirstContact,
+        let reason = match unusable(storage) {
+            Some(_) => ReadinessReason::UnusableDatabase,
+            None => ReadinessReason::FirstContact,
         };
         let waiting = Waiting { reason, text: error.to_string(), schema: None };
         if progress.set_waiting(waiting) {
@@ -54,6 +53,12 @@ async fn first_contact(storage: &PostgresStorage, progress: &Progress) {
         }
         tokio::time::sleep(pause).await;
     }
+}
+
+/// Returns why the database responds but cannot be used: it is a standby, is read-only, or has another encoding. Ignores
+/// failures to set up a session, because the next attempt may succeed.
+pub(crate) fn unusable(database: &PostgresStorage) -> Option<Refusal> {
+    database.refusal().filter(|refusal| !matches!(refusal, Refusal::SetUp(_)))
 }
 
 /// Returns the delays between connection attempts. Each delay is twice as long as the previous one, up to the maximum

@@ -10,7 +10,7 @@ use iam_identity::{SharedSecret, TokenVerifier, system_clock};
 use iam_permissions_cache::{FillOptions, Permissions};
 use iam_storage::{Health, Storage, StorageError};
 use iam_storage_memory::{MemorySimulator, MemoryStorage};
-use iam_storage_postgres::{OptionsError, PostgresOptions, PostgresStorage, Refusal};
+use iam_storage_postgres::{OptionsError, PostgresOptions, PostgresStorage};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -225,12 +225,11 @@ pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> Postgre
     }
 }
 
-/// Creates the readiness check that reports why new database connections are rejected. The check ignores failures to
-/// set up a session, because the next attempt may succeed.
+/// Creates the readiness check that reports why new database connections are rejected.
 fn refusal_of(database: Option<Arc<PostgresStorage>>) -> probe::RefusalCheck {
     Box::new(move || {
         let database = database.as_ref()?;
-        let refusal = database.refusal().filter(|refusal| !matches!(refusal, Refusal::SetUp(_)))?;
+        let refusal = monitor::unusable(database)?;
         Some(format!("{refusal} ({})", database.address()))
     })
 }
