@@ -46,6 +46,9 @@ pub enum CommandError {
         /// The address of the database.
         address: String,
     },
+    /// The results cannot be printed. The command may have changed the database.
+    #[error("the results cannot be written to standard output: {0}")]
+    Output(#[source] io::Error),
     /// The terminal cannot be read or written.
     #[error("the confirmation cannot be read: {0}")]
     Terminal(#[from] io::Error),
@@ -59,7 +62,7 @@ impl CommandError {
         match self {
             Self::Ahead { .. } => 3,
             Self::NotConfirmed(_) => 4,
-            Self::NoUrl | Self::Connect(_) | Self::Failed { .. } | Self::Terminal(_) => 1,
+            Self::NoUrl | Self::Connect(_) | Self::Failed { .. } | Self::Output(_) | Self::Terminal(_) => 1,
         }
     }
 }
@@ -162,7 +165,8 @@ impl Migrate {
         match execute(command, &db).await {
             Ok(unknown) if unknown.is_empty() => Ok(()),
             Ok(unknown) => Err(CommandError::Ahead { unknown, address }),
-            Err(source) => Err(CommandError::Failed { source, address }),
+            Err(Failure::Migration(source)) => Err(CommandError::Failed { source, address }),
+            Err(Failure::Output(error)) => Err(CommandError::Output(error)),
         }
     }
 }
@@ -188,18 +192,39 @@ fn confirm(effect: &str, address: &str) -> io::Result<bool> {
     Ok(answer.trim() == "yes")
 }
 
-/// Prints a line of the results. The command does not fail if the reader has closed the pipe, as `head` does, because the
-/// database may already be changed.
-fn say(line: &dyn fmt::Display) {
-    let _ = writeln!(io::stdout(), "{line}");
+/// The reason why the execution of a command failed.
+enum Failure {
+    Migration(MigrationError),
+    Output(io::Error),
+}
+
+impl From<MigrationError> for Failure {
+    fn from(error: MigrationError) -> Self {
+        Self::Migration(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Prints a line of the results. Succeeds also if the reader has closed the pipe, as `head` does.
+fn say(line: &dyn fmt::Display) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Executes a command. The command `status` returns the names of the unknown migrations; the list is otherwise empty.
-async fn execute(command: Command, db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
+async fn execute(command: Command, db: &DatabaseConnection) -> Result<Vec<String>, Failure> {
     match command {
         Command::Up => {
             if let Some(applied) = unless_ahead(crate::up(db).await)? {
-                print_names("applied", &applied);
+                print_names("applied", &applied)?;
             }
         }
         Command::Status => return print_status(db).await,
@@ -209,19 +234,19 @@ async fn execute(command: Command, db: &DatabaseConnection) -> Result<Vec<String
         Command::Seed { restore, .. } => {
             let report = if restore { crate::restore_seed(db).await } else { crate::seed(db).await };
             match unless_ahead(report)? {
-                Some(report) if report.is_empty() => say(&"nothing to insert"),
-                Some(report) => say(&format_args!("inserted {report}")),
+                Some(report) if report.is_empty() => say(&"nothing to insert")?,
+                Some(report) => say(&format_args!("inserted {report}"))?,
                 None => {}
             }
         }
         Command::Down { steps, .. } => {
-            print_names("reverted", &crate::down(db, steps).await?);
+            print_names("reverted", &crate::down(db, steps).await?)?;
         }
         Command::Fresh { .. } => {
             let applied = crate::fresh(db).await?;
-            say(&format_args!("recreated the views {}", VIEWS.join(", ")));
-            say(&format_args!("recreated the tables {}", TABLES.join(", ")));
-            print_names("applied", &applied);
+            say(&format_args!("recreated the views {}", VIEWS.join(", ")))?;
+            say(&format_args!("recreated the tables {}", TABLES.join(", ")))?;
+            print_names("applied", &applied)?;
         }
     }
     Ok(Vec::new())
@@ -229,46 +254,42 @@ async fn execute(command: Command, db: &DatabaseConnection) -> Result<Vec<String
 
 /// Prints the status of every migration: those of this release in order, and then the unknown ones. Returns the names
 /// of the unknown migrations.
-async fn print_status(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
+async fn print_status(db: &DatabaseConnection) -> Result<Vec<String>, Failure> {
     let (pending, unknown) = match crate::pending(db).await {
         Ok(pending) => (pending, Vec::new()),
         Err(MigrationError::Ahead { unknown, pending }) => (pending, unknown),
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     for name in migrations() {
-        say(&format_args!("{} {name}", if pending.contains(&name) { "pending" } else { "applied" }));
+        say(&format_args!("{} {name}", if pending.contains(&name) { "pending" } else { "applied" }))?;
     }
     for name in &unknown {
-        say(&format_args!("unknown {name}"));
+        say(&format_args!("unknown {name}"))?;
     }
     Ok(unknown)
 }
 
 /// Lists the default levels with deny rules, and the permissions that users would gain without these rules. Removes the
 /// rules if `accept_gains` is `true`.
-async fn make_defaults_additive(
-    db: &DatabaseConnection,
-    accept_gains: bool,
-    max_users: usize,
-) -> Result<(), MigrationError> {
+async fn make_defaults_additive(db: &DatabaseConnection, accept_gains: bool, max_users: usize) -> Result<(), Failure> {
     let Some(companies) = unless_ahead(additive_defaults::companies(db).await)? else { return Ok(()) };
     let mut totals = Totals::default();
     for company in companies {
         let mut plan = additive_defaults::plan(db, company).await?;
         loop {
             if !plan.is_empty() {
-                say(&Listing { plan: &plan, max_users });
+                say(&Listing { plan: &plan, max_users })?;
             }
             if !accept_gains || plan.levels.is_empty() {
                 break;
             }
             match additive_defaults::apply(db, &plan).await? {
                 Outcome::Applied => {
-                    say(&"  these deny rules were removed");
+                    say(&"  these deny rules were removed")?;
                     break;
                 }
                 Outcome::Outdated(current) => {
-                    say(&"  nothing was removed, because the company was changed in the meantime");
+                    say(&"  nothing was removed, because the company was changed in the meantime")?;
                     plan = current;
                 }
             }
@@ -276,34 +297,35 @@ async fn make_defaults_additive(
         totals.add(&plan);
     }
     if totals.is_empty() {
-        say(&"nothing to do: no default level has deny rules, or all default levels with deny rules were edited");
+        say(&"nothing to do: no default level has deny rules, or all default levels with deny rules were edited")?;
         return Ok(());
     }
-    say(&totals);
+    say(&totals)?;
     if !accept_gains {
-        say(&"nothing was changed; to remove these deny rules, run the command again with --accept-gains");
+        say(&"nothing was changed; to remove these deny rules, run the command again with --accept-gains")?;
     }
     Ok(())
 }
 
 /// Returns the outcome, or `None` if a newer release has applied everything that this release needs. This is not an
 /// error, because the migration Job of this release must not fail after a rollback from the newer release.
-fn unless_ahead<T>(outcome: Result<T, MigrationError>) -> Result<Option<T>, MigrationError> {
+fn unless_ahead<T>(outcome: Result<T, MigrationError>) -> Result<Option<T>, Failure> {
     match outcome {
         Ok(done) => Ok(Some(done)),
         Err(MigrationError::Ahead { unknown, pending }) if pending.is_empty() => {
-            say(&format_args!("nothing to do: a newer release has applied {}", unknown.join(", ")));
+            say(&format_args!("nothing to do: a newer release has applied {}", unknown.join(", ")))?;
             Ok(None)
         }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 
-fn print_names(what: &str, names: &[String]) {
+fn print_names(what: &str, names: &[String]) -> io::Result<()> {
     if names.is_empty() {
-        say(&"nothing to do");
+        say(&"nothing to do")?;
     }
     for name in names {
-        say(&format_args!("{what} {name}"));
+        say(&format_args!("{what} {name}"))?;
     }
+    Ok(())
 }

@@ -34,7 +34,7 @@ pub async fn check_settings(environment: &BTreeMap<String, String>) -> SettingsC
             problems.extend(issuers::problems(settings).await.iter().map(ToString::to_string));
         }
         problems.extend(port_problem(settings));
-        problems.extend(telemetry::stderr_logs(&settings.log).err().map(|error| error.to_string()));
+        problems.extend(telemetry::stderr_logs(settings).err().map(|error| error.to_string()));
         problems.extend(traces::headers(&settings.tracing).err().map(|error| error.to_string()));
     }
     SettingsCheck { settings, problems }

@@ -213,10 +213,10 @@ mod tests {
             settings
         };
         let defaults = admitted(&[]);
-        assert_eq!(defaults.log.filter(), "warn");
+        assert_eq!(defaults.log.filter(Mode::Development), "warn");
         assert!(defaults.auth.jwt_secret.unwrap().expose_secret().len() >= 32);
-        assert_eq!(admitted(&[("IAM__LOG__FILTER", "debug")]).log.filter(), "debug");
-        assert_eq!(admitted(&[("RUST_LOG", "info")]).log.filter(), "info");
+        assert_eq!(admitted(&[("IAM__LOG__FILTER", "debug")]).log.filter(Mode::Development), "debug");
+        assert_eq!(admitted(&[("RUST_LOG", "info")]).log.filter(Mode::Development), "info");
         assert_eq!(admitted(&[("JWT_SECRET", "mine")]).auth.jwt_secret.unwrap().expose_secret(), "mine");
     }
 

@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::json_lines::JsonLines;
 use crate::text_fields::TextFields;
-use crate::{LogFormat, LogSettings};
+use crate::{LogFormat, Settings};
 
 /// The upper bounds of histogram buckets, in seconds: from the duration of a cache hit to the default request timeout.
 const BUCKETS: [f64; 15] =
@@ -41,11 +41,12 @@ const QUIET_POOL: &str = "sqlx_core::pool=off";
 /// # Errors
 ///
 /// Returns [`TelemetryError`] if the filter cannot be parsed.
-pub fn stderr_logs(settings: &LogSettings) -> Result<Box<dyn Subscriber + Send + Sync>, TelemetryError> {
+pub fn stderr_logs(settings: &Settings) -> Result<Box<dyn Subscriber + Send + Sync>, TelemetryError> {
+    let Settings { log, server, .. } = settings;
     // The pool's log is not needed: the storage adapter logs once why new connections are rejected.
-    let filter = EnvFilter::try_new(settings.filter())?.add_directive(QUIET_POOL.parse()?);
+    let filter = EnvFilter::try_new(log.filter(server.mode))?.add_directive(QUIET_POOL.parse()?);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    Ok(match settings.format {
+    Ok(match log.format {
         LogFormat::Text => Box::new(logs.with_ansi(std::io::stderr().is_terminal()).fmt_fields(TextFields).finish()),
         LogFormat::Json => {
             // `json` also makes the subscriber store the fields of spans as JSON objects.

@@ -20,6 +20,7 @@ use crate::issuers::{self, AuthError};
 use crate::open_files::OpenFilesError;
 use crate::probe::{Progress, SystemProbe};
 use crate::profiles::record_claimed_profiles;
+use crate::traces::span_counts;
 use crate::{
     DatabaseSettings, Mode, ModeError, Samples, Settings, SettingsError, StorageMode, TelemetryError, background_runs,
     monitor, open_files, probe,
@@ -145,6 +146,7 @@ impl System {
             Samples { probe: Arc::clone(&probe), permissions: Arc::clone(&permissions), database: database.clone() };
         samples.describe();
         background_runs::describe();
+        span_counts::describe();
         let application = Application::new(storage, permissions, Arc::new(MemorySimulator), runtime);
         let application = application.with_budgets(settings.rate_limit.budgets());
         let application = Arc::new(application.with_quotas(settings.quotas.limits()));

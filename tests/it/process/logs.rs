@@ -115,6 +115,24 @@ mod postgres {
     use crate::support::process::wait_until;
     use crate::support::replica::until;
 
+    #[actix_web::test]
+    async fn in_development_mode_every_statement_is_logged_with_its_operation() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let storage = ("DATABASE_URL", database.url());
+        for (mode, is_logged) in [("development", true), ("production", false)] {
+            let mut server = start(&[storage, ("IAM__SERVER__MODE", mode), ("JWT_SECRET", SECRET)]);
+            let headers = [("authorization", super_admin()), ("x-company-id", new_company().to_string())];
+            let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+            let path = "/api/iam/user-levels";
+            assert_eq!(server.request("GET", path, &headers, None).status, 200);
+            let log = server.rest_of_the_log();
+            let is_line = |line: &&str| line.contains("database statement") && line.contains("user_levels.find_all");
+            let lines: Vec<_> = log.lines().filter(is_line).collect();
+            assert_eq!(!lines.is_empty(), is_logged, "{mode}: {log}");
+            assert!(lines.iter().all(|line| line.contains("DEBUG") && line.contains("SELECT")), "{lines:#?}");
+        }
+    }
+
     /// Returns this database's address in the form that log lines contain: host, port and name.
     fn address(database: &TestDatabase) -> String {
         let (_, place) = database.url().split_once('@').unwrap();

@@ -146,6 +146,18 @@ mod postgres {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    #[actix_web::test]
+    async fn the_commands_fail_if_their_results_cannot_be_printed() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut status = Command::new(binary("iam"));
+        status.args(["migrate", "status"]).env("DATABASE_URL", database.url());
+        let output = status.stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", text_of(&output));
+        assert!(text_of(&output).contains("the results cannot be written to standard output"), "{}", text_of(&output));
+    }
+
     /// The options of `script` are those of Linux.
     #[cfg(target_os = "linux")]
     #[actix_web::test]

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::{Value, json};
 
+use super::metrics::metric;
 use super::persistence::{authorization, start, super_admin};
 use crate::support::answer::Answer;
 use crate::support::api::{new_company, new_user};
@@ -168,11 +169,18 @@ fn spans_are_exported_after_an_outage_of_the_collector() {
     (0..6).for_each(|_| ask(&parent("01")));
     collector.respond_with(200);
     server.wait_for_line("traces are exported again lost=");
+    let count =
+        |server: &mut ServerProcess, outcome| metric(server, &format!("iam_spans_total{{outcome=\"{outcome}\"}}"));
+    let counted = wait_until(|| {
+        let counted = ["exported", "lost"].map(|outcome| count(&mut server, outcome));
+        (counted.iter().sum::<u64>() == 21).then_some(counted)
+    });
     let log = server.rest_of_the_log();
     let (_, lost) = log.split_once("traces are exported again lost=").unwrap();
     let lost: usize = lost.split_whitespace().next().unwrap().parse().unwrap();
     assert!(lost > 0, "{log}");
     assert_eq!(collector.spans().len() + lost, 21, "{log}");
+    assert_eq!(counted, [21 - lost, lost].map(|count| count as u64));
     assert_eq!(log.matches("traces cannot be exported").count(), 1, "{log}");
 }
 

@@ -3,17 +3,21 @@
 use serde::{Deserialize, Deserializer};
 
 use super::parse::{boolean, word};
+use crate::Mode;
 
-/// The default log filter. It omits the lines that the HTTP server logs about its threads, and
-/// those about malformed requests, which any client can cause.
-const DEFAULT_FILTER: &str = "info,actix_server=warn,actix_http=off";
+/// The default log filter in production mode. It omits the lines that the HTTP server logs about its threads, and those
+/// about malformed requests, which any client can cause.
+const PRODUCTION_FILTER: &str = "info,actix_server=warn,actix_http=off";
+
+/// The default log filter in development mode. The log also contains every statement.
+const DEVELOPMENT_FILTER: &str = "info,actix_server=warn,actix_http=off,iam_storage_postgres::statements=debug";
 
 /// The log settings.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
     /// The log filter: a minimum level, optionally with levels per module, such as `info,iam_http=debug`. Default: the
-    /// value of the variable `RUST_LOG` if it is set, and otherwise `info,actix_server=warn,actix_http=off`.
+    /// value of the variable `RUST_LOG` if it is set, and otherwise a filter that depends on the mode.
     pub filter: Option<String>,
     /// The format of log lines: `text` or `json`.
     pub format: LogFormat,
@@ -23,10 +27,13 @@ pub struct LogSettings {
 }
 
 impl LogSettings {
-    /// Returns the log filter.
+    /// Returns the log filter of a process that runs in this mode.
     #[must_use]
-    pub fn filter(&self) -> &str {
-        self.filter.as_deref().unwrap_or(DEFAULT_FILTER)
+    pub fn filter(&self, mode: Mode) -> &str {
+        self.filter.as_deref().unwrap_or(match mode {
+            Mode::Development => DEVELOPMENT_FILTER,
+            Mode::Production => PRODUCTION_FILTER,
+        })
     }
 }
 

@@ -267,11 +267,16 @@ mod tests {
 
     #[test]
     fn rust_log_is_the_log_filter_if_no_setting_specifies_one() {
-        let filter = |variables: &[(&str, &str)]| load(variables).unwrap().log.filter().to_owned();
+        let filter = |variables: &[(&str, &str)]| {
+            let settings = load(variables).unwrap();
+            settings.log.filter(settings.server.mode).to_owned()
+        };
         let (rust_log, setting) = (("RUST_LOG", "warn"), ("IAM__LOG__FILTER", "debug"));
         let file = TempFile::new("log-filter", r#"log.filter = "trace""#);
         let json = TempFile::new("log-format", r#"log.format = "json""#);
-        assert_eq!(filter(&[]), "info,actix_server=warn,actix_http=off");
+        let production = "info,actix_server=warn,actix_http=off";
+        assert_eq!(filter(&[("IAM__SERVER__MODE", "production")]), production);
+        assert_eq!(filter(&[]), format!("{production},iam_storage_postgres::statements=debug"));
         assert_eq!(filter(&[("RUST_LOG", "")]), filter(&[]));
         assert_eq!(filter(&[rust_log]), "warn");
         assert_eq!(filter(&[rust_log, json.variable()]), "warn");

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use iam_identity::http_client;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, StatusCode, Url};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use prost::Message;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use reqwest::{Client, Response, StatusCode, Url};
 
 use crate::TracingSettings;
 
@@ -25,6 +27,9 @@ pub enum TracesError {
     /// A line of the file is not a header.
     #[error("{KEY}: line {0} of the file must have the form `name: value`")]
     Header(usize),
+    /// There is no collector to which the headers could be sent.
+    #[error("{KEY}: requires tracing.endpoint (IAM__TRACING__ENDPOINT)")]
+    NoEndpoint,
     /// The headers would be sent over a connection that others can read.
     #[error("{KEY}: requires a tracing.endpoint (IAM__TRACING__ENDPOINT) with https, or http on this machine")]
     NotConfidential,
@@ -40,8 +45,10 @@ const KEY: &str = "tracing.headers_file (IAM__TRACING__HEADERS_FILE)";
 pub(crate) fn headers(settings: &TracingSettings) -> Result<HeaderMap, TracesError> {
     let Some(path) = &settings.headers_file else { return Ok(HeaderMap::new()) };
     let text = std::fs::read_to_string(path).map_err(|source| TracesError::File { path: path.clone(), source })?;
-    if settings.endpoint.as_ref().is_some_and(|endpoint| !endpoint.is_confidential()) {
-        return Err(TracesError::NotConfidential);
+    match &settings.endpoint {
+        None => return Err(TracesError::NoEndpoint),
+        Some(endpoint) if !endpoint.is_confidential() => return Err(TracesError::NotConfidential),
+        Some(_) => {}
     }
     let mut headers = HeaderMap::new();
     for (number, line) in (1..).zip(text.lines().map(str::trim)) {
@@ -91,6 +98,7 @@ impl Collector {
     /// Creates the client of the collector at this URL. A request takes at most `timeout`.
     pub(super) fn new(url: Url, mut headers: HeaderMap, timeout: Duration) -> Result<Self, TracesError> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("iam/", env!("CARGO_PKG_VERSION"))));
         Ok(Self { client: http_client(timeout).map_err(TracesError::Client)?, url, headers })
     }
 
@@ -100,12 +108,33 @@ impl Collector {
         self.url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
-    /// Sends an encoded batch. The body of the response is not read.
-    pub(super) async fn send(&self, batch: Vec<u8>) -> Result<(), SendError> {
+    /// Sends an encoded batch. Returns the number of spans that the collector rejected although it accepted the batch.
+    pub(super) async fn send(&self, batch: Vec<u8>) -> Result<u64, SendError> {
         let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(batch);
         let response = request.send().await.map_err(|error| SendError::NoResponse(error.without_url()))?;
-        if response.status().is_success() { Ok(()) } else { Err(SendError::Status(response.status())) }
+        if response.status().is_success() {
+            Ok(rejected_spans(response).await)
+        } else {
+            Err(SendError::Status(response.status()))
+        }
     }
+}
+
+/// Maximum length of a response that is read, in bytes.
+const LONGEST_RESPONSE: usize = 16 * 1024;
+
+/// Returns the number of rejected spans that the response states. A response that is long, incomplete or malformed
+/// counts as one that states none, because the collector has accepted the batch.
+async fn rejected_spans(mut response: Response) -> u64 {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > LONGEST_RESPONSE {
+            return 0;
+        }
+    }
+    let parsed = ExportTraceServiceResponse::decode(body.as_slice()).unwrap_or_default();
+    parsed.partial_success.and_then(|partial| u64::try_from(partial.rejected_spans).ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -122,14 +151,32 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_response_states_how_many_spans_were_rejected() {
+        use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+
+        let rejected = async |body: Vec<u8>| rejected_spans(http::Response::new(body).into()).await;
+        let partial = |rejected_spans| {
+            let partial_success = Some(ExportTracePartialSuccess { rejected_spans, error_message: "full".to_owned() });
+            ExportTraceServiceResponse { partial_success }.encode_to_vec()
+        };
+        assert_eq!((rejected(partial(3)).await, rejected(partial(-3)).await), (3, 0));
+        assert_eq!((rejected(Vec::new()).await, rejected(b"{}".to_vec()).await), (0, 0));
+        let long = [partial(3), vec![0; LONGEST_RESPONSE]].concat();
+        assert_eq!(rejected(long).await, 0);
+    }
+
     #[test]
     fn the_error_for_a_line_contains_its_number_and_not_its_value() {
         let path = std::env::temp_dir().join(format!("iam-trace-headers-{}", std::process::id()));
         std::fs::write(&path, "# a comment\n\nx-api-key: a\nhunter2\n").unwrap();
         let settings = TracingSettings { headers_file: Some(path.clone()), ..TracingSettings::default() };
-        let error = headers(&settings).unwrap_err();
+        let no_endpoint = headers(&settings).unwrap_err();
+        let endpoint = serde_json::from_str(r#""http://127.0.0.1:4318""#).unwrap();
+        let error = headers(&TracingSettings { endpoint: Some(endpoint), ..settings }).unwrap_err();
         std::fs::remove_file(&path).unwrap();
         let text = format!("{error} {error:?}");
+        assert!(matches!(no_endpoint, TracesError::NoEndpoint), "{no_endpoint}");
         assert!(text.contains("line 4 ") && text.contains("IAM__TRACING__HEADERS_FILE"), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
     }

@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::collector::{Collector, SendError};
 use super::queue::EndedSpans;
+use super::span_counts;
 
 /// Exports the spans of a queue. While the collector is unreachable, one batch is kept and sent again. So the memory is
 /// bounded by the length of the queue.
@@ -54,13 +55,13 @@ impl Exporter {
     async fn export_all(&mut self) {
         while let Some((batch, count)) = self.pending.take().or_else(|| self.next()) {
             match self.collector.send(batch.clone()).await {
-                Ok(()) => self.accepted(),
+                Ok(rejected) => self.accepted(count, rejected.min(count)),
                 Err(error) => {
                     self.failed(&error);
                     if error.is_transient() {
                         self.pending = Some((batch, count));
                     } else {
-                        self.lost += count;
+                        self.lose(count);
                     }
                     break;
                 }
@@ -83,19 +84,33 @@ impl Exporter {
         }
     }
 
-    fn accepted(&mut self) {
+    /// Counts the spans of an accepted batch.
+    fn accepted(&mut self, count: u64, rejected: u64) {
+        span_counts::exported(count - rejected);
         if std::mem::replace(&mut self.is_failing, false) {
-            let lost = std::mem::take(&mut self.lost) + self.ended.dropped();
-            tracing::info!(lost, "traces are exported again");
+            let dropped = self.ended.dropped();
+            self.lose(dropped);
+            tracing::info!(lost = std::mem::take(&mut self.lost), "traces are exported again");
         }
+        if rejected > 0 {
+            span_counts::lost(rejected);
+            tracing::warn!(rejected, "the collector rejected spans");
+        }
+    }
+
+    /// Counts spans that were lost while the collector did not accept batches.
+    fn lose(&mut self, count: u64) {
+        span_counts::lost(count);
+        self.lost += count;
     }
 
     /// Logs that spans were dropped although the collector accepts spans.
     fn report_dropped(&mut self) {
         let dropped = self.ended.dropped();
         if self.is_failing {
-            self.lost += dropped;
+            self.lose(dropped);
         } else if dropped > 0 {
+            span_counts::lost(dropped);
             tracing::warn!(dropped, "the queue of traces was full, so spans were dropped");
         }
     }

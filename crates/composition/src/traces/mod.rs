@@ -6,6 +6,7 @@
 mod collector;
 mod export;
 mod queue;
+pub(crate) mod span_counts;
 
 use std::time::Duration;
 

@@ -22,7 +22,7 @@ const TARGET: &str = "iam_http";
 /// Serves the API with these settings until a signal stops the process. If `demo` is given, also prepares the demo and
 /// prints its guide.
 pub(super) async fn run(settings: Settings, demo: Option<Demo>) -> Result<(), Box<dyn Error>> {
-    tracing::subscriber::set_global_default(RequestSpans::new(iam_composition::stderr_logs(&settings.log)?))?;
+    tracing::subscriber::set_global_default(RequestSpans::new(iam_composition::stderr_logs(&settings)?))?;
     let mut signals = Signals::new()?;
     let mode = match settings.server.mode {
         Mode::Development => "development",

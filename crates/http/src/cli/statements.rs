@@ -83,6 +83,8 @@ impl Table {
         };
         self.operations.sort_by(|one, other| key(other).total_cmp(&key(one)).then(one.operation.cmp(&other.operation)));
         self.operations.truncate(limit);
+        // Another process may listen on the address. Its text must not control the terminal.
+        self.operations.iter_mut().for_each(|row| row.operation.retain(|character| !character.is_control()));
         self
     }
 
@@ -144,6 +146,14 @@ mod tests {
         assert_eq!(lines[0], "storage operations of the last 301 s");
         let cells: Vec<_> = lines[3].split_whitespace().collect();
         assert_eq!(cells, ["c.d", "3", "0", "4", "20.00", "30.00", "60"]);
+    }
+
+    #[test]
+    fn the_text_contains_no_control_characters_of_names() {
+        let json = r#"{"windowSeconds":1,"operations":[{"operation":"a\u001b[2J\n","calls":1,"errors":0,"rows":0,
+            "meanMs":1,"p99Ms":1,"totalMs":1}]}"#;
+        let table: Table = serde_json::from_str(json).unwrap();
+        assert!(table.first_by(Column::Total, 9).text().contains("\na[2J "));
     }
 
     #[test]

@@ -56,10 +56,12 @@ impl Top {
         if self.once || !io::stdout().is_terminal() {
             return print(&self.read(&address).await?.text());
         }
+        let mut table = self.read(&address).await?.text();
         loop {
-            let table = self.read(&address).await?;
-            print(&format!("{CLEAR}{}", table.text()))?;
+            print(&format!("{CLEAR}{table}"))?;
             tokio::time::sleep(Duration::from_secs(self.interval.into())).await;
+            // The service may be restarting. The table is shown again as soon as it responds.
+            table = self.read(&address).await.map_or_else(|error| format!("no figures: {error}"), |table| table.text());
         }
     }
 

@@ -350,6 +350,9 @@ async fn within<T>(
     on_runtime(&context.runtime, in_span(sql, response)).await
 }
 
+/// The target of the log lines about statements, by which a log filter selects them.
+const TARGET: &str = "iam_storage_postgres::statements";
+
 /// A statement in progress. Dropping it logs the statement with its operation and its duration: at the level warn if
 /// the statement is slow, and otherwise at the level debug. A statement whose future is dropped before the response
 /// arrives is logged too. Bind values are not logged.
@@ -366,9 +369,9 @@ impl Drop for LoggedStatement<'_> {
         let duration = self.sent_at.elapsed();
         let (duration_ms, operation) = (duration.as_secs_f64() * 1e3, operation::current());
         if duration >= self.slow {
-            tracing::warn!(duration_ms, operation, statement = statement(), "slow database statement");
+            tracing::warn!(target: TARGET, duration_ms, operation, statement = statement(), "slow database statement");
         } else {
-            tracing::debug!(duration_ms, operation, statement = statement(), "database statement");
+            tracing::debug!(target: TARGET, duration_ms, operation, statement = statement(), "database statement");
         }
     }
 }
