@@ -2,7 +2,8 @@
 #
 # Variables, each with the targets that use it: PORT (run); IMAGE (image, image-oci, job-name); RUST_IMAGE (image);
 # TEST_DATABASE_URL (test); DATABASE_URL (migrate, seed); FILTER and RESULTS (bench); N and FILTER (stress); CHAOS_SECONDS
-# and SEED (chaos); RESTARTS (chaos-restart); FUZZ_CASES, FUZZ_SECONDS and SEED (fuzz). PORT and the URLs can be set on the command line of make or in
+# and SEED (chaos); RESTARTS (chaos-restart); COMPANIES
+# (restore-drill); FUZZ_CASES, FUZZ_SECONDS and SEED (fuzz). PORT and the URLs can be set on the command line of make or in
 # the environment.
 
 CARGO ?= cargo
@@ -12,6 +13,7 @@ RESULTS ?= bench/results.json
 N ?= 20
 CHAOS_SECONDS ?= 600
 RESTARTS ?= 100
+COMPANIES ?= 50
 
 # The default number of parallel tests. It may exceed the number of cores, since the tests mostly wait for databases and
 # processes.
@@ -87,6 +89,11 @@ chaos-proof: tools ## Feed the soak test's model false observations of each kind
 chaos-restart: tools ## Restart one of two replicas behind HAProxy under load; no request may fail (RESTARTS=100)
 	$(CARGO) build --workspace --bins --tests
 	IAM_RESTARTS=$(RESTARTS) tests/with-postgres.sh $(CARGO) test --workspace --test it -- --nocapture restarting_one
+
+.PHONY: restore-drill
+restore-drill: tools ## Dump, change, destroy and restore a database under two replicas; compare all decisions (COMPANIES=50)
+	$(CARGO) build --workspace --bins --tests
+	IAM_DRILL_COMPANIES=$(COMPANIES) tests/with-postgres.sh $(CARGO) test --workspace --test it -- --nocapture restore_drill
 
 .PHONY: clients
 clients: tools ## Generate clients from docs/openapi.json, type-check them and run them (Node 20 and Python 3.11)

@@ -9,6 +9,9 @@ use crate::load::{Answer, Connection};
 use crate::process::Server;
 use crate::tokens::Signer;
 
+/// The log filter of a server in production mode, which does not log every statement.
+const NO_STATEMENTS: (&str, &str) = ("IAM__LOG__FILTER", "info,actix_server=warn,actix_http=off");
+
 /// A rate limit that the benchmarks never reach.
 const UNREACHED: &str = "1000000000";
 /// The company of [`Api::prepare`].
@@ -67,6 +70,7 @@ impl Api {
         let mut environment = vec![
             ("PORT", "0"),
             ("IAM__ADMIN__PORT", "0"),
+            NO_STATEMENTS,
             // The rate limits are in force, but never reached: the benchmarks include their cost.
             ("IAM__RATE_LIMIT__PER_USER", UNREACHED),
             ("IAM__RATE_LIMIT__PER_API_KEY", UNREACHED),
@@ -87,7 +91,8 @@ impl Api {
     ///
     /// Returns an error if the server does not start. The error contains the output of the server.
     pub fn start_with_defaults(program: &Path, signer: Signer, database: &str) -> Result<Self> {
-        let environment = [("PORT", "0"), ("IAM__ADMIN__PORT", "0"), ("DATABASE_URL", database), signer.environment()];
+        let database = ("DATABASE_URL", database);
+        let environment = [("PORT", "0"), ("IAM__ADMIN__PORT", "0"), NO_STATEMENTS, database, signer.environment()];
         let server = Server::start(program, &[], &environment)?;
         Ok(Self { server, signer })
     }

@@ -68,6 +68,7 @@ mod m20261127_000012_cursor_key;
 mod m20261127_000013_idempotency_keys;
 mod m20261127_000014_assignment_periods;
 mod m20261127_000015_member_names;
+mod m20261127_000016_last_backup;
 mod provisioned_levels;
 mod seed;
 mod session;
@@ -148,6 +149,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000013_idempotency_keys::Migration),
             Box::new(m20261127_000014_assignment_periods::Migration),
             Box::new(m20261127_000015_member_names::Migration),
+            Box::new(m20261127_000016_last_backup::Migration),
         ]
     }
 
@@ -351,7 +353,7 @@ mod tests {
 
     /// The SQL of every migration that creates objects in the schema of the installation, in order. The table of the
     /// global lock is in a schema of its own.
-    const SQL: [&str; 14] = [
+    const SQL: [&str; 15] = [
         m20261122_000001_create_iam_schema::UP,
         m20261122_000002_add_credentials::UP,
         m20261122_000003_row_level_security::UP,
@@ -366,6 +368,7 @@ mod tests {
         m20261127_000013_idempotency_keys::UP,
         m20261127_000014_assignment_periods::UP,
         m20261127_000015_member_names::UP,
+        m20261127_000016_last_backup::UP,
     ];
 
     /// Returns the word after each occurrence of `phrase`.

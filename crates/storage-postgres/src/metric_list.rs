@@ -6,6 +6,9 @@ use crate::operation::{DURATIONS, ERRORS, ROWS};
 /// The name of the counter of audit records.
 pub(crate) const AUDIT_RECORDS: &str = "iam_audit_records_total";
 
+/// The name of the gauge of the time of the latest backup.
+pub(crate) const LAST_BACKUP: &str = "iam_last_backup_timestamp_seconds";
+
 /// The tables whose rows are parsed when they are read.
 const PARSED_TABLES: [&str; 7] =
     ["views", "features", "modules", "menu_items", "sub_menu_items", "api_keys", "user_cutoffs"];
@@ -39,4 +42,6 @@ pub fn describe_metrics() {
         "Difference between the newest transaction id and that of the oldest running transaction"
     );
     metrics::gauge!("iam_database_running_transactions").set(0.0);
+    metrics::describe_gauge!(LAST_BACKUP, "Time of the latest backup that was recorded in the database");
+    metrics::gauge!(LAST_BACKUP).set(0.0);
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Dumps the database that DATABASE_URL specifies to a new file in BACKUP_FOLDER, and deletes all but the latest
-# BACKUP_KEEP dumps. A dump that fails leaves the other dumps untouched.
+# Dumps the database that DATABASE_URL specifies to a new file in BACKUP_FOLDER, records the time in the database, and
+# deletes all but the latest BACKUP_KEEP dumps. A dump that fails leaves the other dumps untouched.
 set -eu
 
 case $BACKUP_KEEP in
@@ -21,6 +21,9 @@ PGOPTIONS='-c iam.company=all' pg_dump --dbname="$DATABASE_URL" --enable-row-sec
 pg_restore --list "$name.part" >/dev/null
 mv "$name.part" "$name"
 echo "wrote $name"
+# The service exports this time as a metric.
+psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --dbname="$DATABASE_URL" \
+    --command='UPDATE iam_installation SET last_backup_at = statement_timestamp()'
 
 # The names sort by time.
 find . -maxdepth 1 -name 'iam-*.dump' | sort -r | tail -n +"$((BACKUP_KEEP + 1))" | while read -r old; do

@@ -38,6 +38,7 @@ impl Replica {
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         environment.push(("PORT".to_owned(), port.to_string()));
         environment.push(("IAM__ADMIN__PORT".to_owned(), "0".to_owned()));
+        environment.push(("IAM__LOG__FILTER".to_owned(), "info".to_owned()));
         // The clients of the soak send more requests than people.
         for limit in ["PER_USER", "PER_COMPANY", "LOADS_PER_USER", "LOADS_PER_API_KEY", "FAILURES_PER_ADDRESS"] {
             environment.push((format!("IAM__RATE_LIMIT__{limit}"), "0".to_owned()));

@@ -1,37 +1,42 @@
-//! Tests of the script of the component `backup`.
+//! Tests of the script of the component `backup`, and functions that run it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use super::manifests::deploy;
+use crate::support::server::programs;
+
+/// Returns a command that finds the client programs of PostgreSQL. They may be next to the target of a symbolic link.
+pub(crate) fn client_program(program: &str, folder: &Path) -> Command {
+    let programs = programs();
+    let target = programs.join("postgres").canonicalize().unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the test harness extends `PATH`")]
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{}:{path}", target.parent().unwrap().display(), programs.display());
+    let mut command = Command::new(program);
+    command.env("PATH", path).current_dir(folder);
+    command
+}
+
+/// Runs the script, which keeps this number of dumps in the folder.
+pub(crate) fn back_up_and_keep(keep: &str, url: &str, folder: &Path) -> Output {
+    let mut command = client_program("sh", folder);
+    command.arg(deploy().join("components/backup/backup.sh"));
+    let environment = [("BACKUP_KEEP", keep), ("DATABASE_URL", url), ("BACKUP_FOLDER", folder.to_str().unwrap())];
+    command.envs(environment).output().unwrap()
+}
 
 mod postgres {
-    use std::path::{Path, PathBuf};
-    use std::process::{Command, Output};
+    use std::path::PathBuf;
 
     use sea_orm::sqlx::query_scalar;
 
-    use crate::deploy::manifests::deploy;
+    use super::*;
     use crate::support::database::{Content, OWNER, TestDatabase, run};
     use crate::support::process::text_of;
-    use crate::support::server::programs;
-
-    /// Returns a command that finds the client programs of PostgreSQL. They may be next to the target of a symbolic link.
-    fn command(program: &str, folder: &Path) -> Command {
-        let programs = programs();
-        let target = programs.join("postgres").canonicalize().unwrap();
-        #[expect(clippy::disallowed_methods, reason = "the test harness extends `PATH`")]
-        let path = std::env::var("PATH").unwrap_or_default();
-        let path = format!("{}:{}:{path}", target.parent().unwrap().display(), programs.display());
-        let mut command = Command::new(program);
-        command.env("PATH", path).current_dir(folder);
-        command
-    }
 
     fn back_up(url: &str, folder: &Path) -> Output {
         back_up_and_keep("2", url, folder)
-    }
-
-    fn back_up_and_keep(keep: &str, url: &str, folder: &Path) -> Output {
-        let mut command = command("sh", folder);
-        command.arg(deploy().join("components/backup/backup.sh"));
-        let environment = [("BACKUP_KEEP", keep), ("DATABASE_URL", url), ("BACKUP_FOLDER", folder.to_str().unwrap())];
-        command.envs(environment).output().unwrap()
     }
 
     fn files(folder: &Path) -> Vec<String> {
@@ -79,7 +84,7 @@ mod postgres {
         assert_eq!((latest_old.as_str(), other.as_str()), ("iam-20200103T021700Z.dump", "other.txt"));
 
         let restored = TestDatabase::new(Content::Nothing).await;
-        let mut restore = command("pg_restore", &folder);
+        let mut restore = client_program("pg_restore", &folder);
         let output = restore.args(["--exit-on-error", "--dbname", restored.url(), new]).output().unwrap();
         assert!(output.status.success(), "{}", text_of(&output));
         let mut counts = vec![];

@@ -1,8 +1,8 @@
 //! Tests of the rendered Kubernetes manifests: schemas, rules, and manifests with defects.
 
-mod backup;
+pub(crate) mod backup;
 mod examples;
-mod manifests;
+pub(crate) mod manifests;
 mod monitoring;
 mod network;
 mod renderings;

@@ -24,6 +24,7 @@ mod readiness;
 mod recipes;
 mod replicas;
 mod restarts;
+mod restore_drill;
 mod settings;
 mod shutdown;
 mod statements;

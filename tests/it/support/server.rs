@@ -192,6 +192,11 @@ impl PostgresServer {
         format!("postgres://iam_test@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// Returns the URL with which this role connects to this database of the server.
+    pub fn url_as(&self, role: &str, database: &str) -> String {
+        format!("postgres://{role}@127.0.0.1:{}/{database}", self.port)
+    }
+
     /// Returns the URL that connects to the server's database through its Unix socket.
     pub fn url_of_socket(&self) -> String {
         format!("postgres://iam_test@localhost/postgres?host={}&port={}", self.tenant.folder.display(), self.port)

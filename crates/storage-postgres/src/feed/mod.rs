@@ -19,6 +19,7 @@ use crate::error::{from_db, is_forbidden};
 use crate::feed::epoch::{EPOCH_OF_INSTALLATION, epoch};
 use crate::feed::notifier::CHANNEL;
 use crate::feed::poll::{changes, poll};
+use crate::metric_list::LAST_BACKUP;
 use crate::operation::operation;
 use crate::statement::{column, incomplete, statement};
 
@@ -70,6 +71,7 @@ impl ChangeFeed for PostgresStorage {
                 row = self.poll_once(None).await?;
             }
             metrics::gauge!("iam_database_running_transactions").set(column::<i64>(&row, "running")? as f64);
+            metrics::gauge!(LAST_BACKUP).set(column::<Option<i64>>(&row, "last_backup")?.unwrap_or(0) as f64);
             let changes = changes(&row)?;
             outdated.observe_epoch(changes.epoch);
             Ok(Polled::Primary(changes))
