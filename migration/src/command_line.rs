@@ -10,6 +10,7 @@ use sea_orm::DatabaseConnection;
 use sea_orm_migration::MigratorTrait;
 
 use crate::additive_defaults::{self, Outcome};
+use crate::adoption::{self, AdoptionError, Mode, Repair};
 use crate::connect::connect;
 use crate::error::MigrationError;
 use crate::listing::{Listing, Totals};
@@ -46,6 +47,14 @@ pub enum CommandError {
         /// The address of the database.
         address: String,
     },
+    /// The database could not be adopted. It is unchanged.
+    #[error("{source} ({address}); nothing was changed")]
+    NotAdopted {
+        /// The reason.
+        source: AdoptionError,
+        /// The address of the database.
+        address: String,
+    },
     /// The results cannot be printed. The command may have changed the database.
     #[error("the results cannot be written to standard output: {0}")]
     Output(#[source] io::Error),
@@ -62,7 +71,12 @@ impl CommandError {
         match self {
             Self::Ahead { .. } => 3,
             Self::NotConfirmed(_) => 4,
-            Self::NoUrl | Self::Connect(_) | Self::Failed { .. } | Self::Output(_) | Self::Terminal(_) => 1,
+            Self::NoUrl
+            | Self::Connect(_)
+            | Self::Failed { .. }
+            | Self::NotAdopted { .. }
+            | Self::Output(_)
+            | Self::Terminal(_) => 1,
         }
     }
 }
@@ -103,6 +117,18 @@ enum Command {
         /// Maximum number of users to list for each company.
         #[arg(long, requires = "additive_defaults", value_name = "N", default_value_t = 20)]
         max_users: usize,
+    },
+    /// Adopt a database of the original system: move its tables to the schema iam_original, create the schema of this
+    /// service, and copy all rows.
+    ///
+    /// Rows that violate a constraint are listed. They stop the adoption, unless --repair is given for their kind.
+    Adopt {
+        /// List what the adoption would do, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Repair all rows of a kind. May be given once for each kind; the listing names the kinds and their repairs.
+        #[arg(long, value_name = "KIND=REPAIR")]
+        repair: Vec<Repair>,
     },
     /// Revert the last migrations. This drops the tables that they created, INCLUDING ALL DATA in them.
     Down {
@@ -166,6 +192,7 @@ impl Migrate {
             Ok(unknown) if unknown.is_empty() => Ok(()),
             Ok(unknown) => Err(CommandError::Ahead { unknown, address }),
             Err(Failure::Migration(source)) => Err(CommandError::Failed { source, address }),
+            Err(Failure::Adoption(source)) => Err(CommandError::NotAdopted { source, address }),
             Err(Failure::Output(error)) => Err(CommandError::Output(error)),
         }
     }
@@ -195,12 +222,19 @@ fn confirm(effect: &str, address: &str) -> io::Result<bool> {
 /// The reason why the execution of a command failed.
 enum Failure {
     Migration(MigrationError),
+    Adoption(AdoptionError),
     Output(io::Error),
 }
 
 impl From<MigrationError> for Failure {
     fn from(error: MigrationError) -> Self {
         Self::Migration(error)
+    }
+}
+
+impl From<AdoptionError> for Failure {
+    fn from(error: AdoptionError) -> Self {
+        Self::Adoption(error)
     }
 }
 
@@ -237,6 +271,24 @@ async fn execute(command: Command, db: &DatabaseConnection) -> Result<Vec<String
                 Some(report) if report.is_empty() => say(&"nothing to insert")?,
                 Some(report) => say(&format_args!("inserted {report}"))?,
                 None => {}
+            }
+        }
+        Command::Adopt { dry_run, repair } => {
+            let mode = if dry_run { Mode::DryRun } else { Mode::Commit };
+            match adoption::adopt(db, &repair, mode).await {
+                Ok(report) => {
+                    say(&report)?;
+                    say(&if dry_run {
+                        "nothing was changed"
+                    } else {
+                        "the database was adopted; next, run the command seed"
+                    })?;
+                }
+                Err(AdoptionError::Unrepaired(report)) => {
+                    say(&report)?;
+                    return Err(AdoptionError::Unrepaired(report).into());
+                }
+                Err(error) => return Err(error.into()),
             }
         }
         Command::Down { steps, .. } => {

@@ -37,7 +37,8 @@ pub enum MigrationError {
     NoSchema,
     /// The schema has relations with names that the migrations use, but no record that an IAM migration created them.
     #[error(
-        "the schema {schema} contains relations that the IAM migrations did not create: {}; use a separate schema",
+        "the schema {schema} contains relations that the IAM migrations did not create: {}; use a separate schema, \
+        or, if they are the tables of the original system, run the command adopt",
         .names.join(", ")
     )]
     ForeignRelations {

@@ -45,6 +45,7 @@
 //! `docs/schema-changes.md` in the repository describes the alternative, and how to write a migration.
 
 pub mod additive_defaults;
+pub mod adoption;
 mod bookkeeping;
 mod change;
 pub mod command_line;

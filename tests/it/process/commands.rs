@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::metrics::admin_address;
 use crate::support::process::{ServerProcess, run, text_of};
 
+const ORIGINAL_TABLES: &str = include_str!("original.sql");
+
+/// The documentation of the commands.
 const MANUAL: &str = include_str!("../../../docs/commands.md");
 const NOWHERE: (&str, &str) = ("DATABASE_URL", "postgres://iam:hunter2@127.0.0.1:1/iam");
 const SECRET: (&str, &str) = ("JWT_SECRET", "a perfectly private secret of the tests, long enough");
@@ -152,6 +155,8 @@ mod postgres {
         let newer = TestDatabase::new(Content::Seeded).await;
         let insert = "INSERT INTO iam_migrations (version, applied_at) VALUES ('m99990101_000001_newer', 0)";
         crate::support::database::run(&mut newer.connect().await, insert.to_owned()).await.unwrap();
+        let original = TestDatabase::new(Content::Nothing).await;
+        crate::support::database::run(&mut original.connect().await, ORIGINAL_TABLES.to_owned()).await.unwrap();
         let (url, newer) = (("DATABASE_URL", database.url()), ("DATABASE_URL", newer.url()));
         let mut server = ServerProcess::start(&[], &[]);
         let (address, admin) = (server.address.to_string(), admin_address(&mut server).to_string());
@@ -175,6 +180,8 @@ mod postgres {
             observe(&command, &[], &[NOWHERE]);
         }
         observe("migrate status", &[], &[newer]);
+        observe("migrate adopt", &["--dry-run"], &[("DATABASE_URL", original.url())]);
+        observe("migrate adopt", &[], &[url]);
         for command in ["migrate down", "migrate fresh"] {
             observe(command, &[], &[NOWHERE]);
             observe(command, &["--yes"], &[NOWHERE]);

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod additive_defaults;
+mod adoption;
 mod bouncer;
 mod check_config;
 mod commands;

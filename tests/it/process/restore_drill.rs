@@ -5,7 +5,7 @@ mod postgres {
     use std::path::Path;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use iam_domain::{CompanyId, UserId};
     use sea_orm::sqlx::{AssertSqlSafe, Connection, PgConnection, query_scalar};
@@ -162,17 +162,19 @@ mod postgres {
         decisions: Vec<(String, bool)>,
     }
 
+    /// Asks for decisions until `stop` is set and a decision has another epoch than the first one.
     fn watch(server: &ServerProcess, company: &Company, stop: &AtomicBool) -> Watched {
         let mut watched = Watched::default();
-        while !stop.load(Ordering::Relaxed) {
+        wait_until(|| {
             match decision(server, company, ("accept", "*/*")) {
                 None => watched.unavailable += 1,
                 Some(decision) if watched.decisions.last() != Some(&decision) => watched.decisions.push(decision),
                 Some(_) => {}
             }
-            // Leaves processor time to the restore and to the parallel tests.
-            thread::sleep(Duration::from_millis(5));
-        }
+            let epochs =
+                [watched.decisions.first(), watched.decisions.last()].map(|decision| decision.map(|(epoch, _)| epoch));
+            (stop.load(Ordering::Relaxed) && epochs[0] != epochs[1]).then_some(())
+        });
         watched
     }
 

@@ -63,7 +63,7 @@ fn template_name(content: Content) -> String {
     // The hash covers the whole directory, so it covers every migration.
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ must be a directory of the workspace");
     let folder = std::fs::read_dir(root.join("migration/src")).unwrap();
-    let mut sources: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
+    let mut sources: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
     sources.push(root.join("crates/domain/src/seed.rs"));
     sources.sort_unstable();
     let mut digest = Sha256::new();
