@@ -103,6 +103,15 @@ mod postgres {
 
     /// A decision about the user 1 of a company, with the epoch of the data that it is based on.
     fn decision(server: &ServerProcess, company: &Company, header: (&str, &str)) -> Option<(String, bool)> {
+        versioned_decision(server, company, header).map(|(epoch, _, is_allowed)| (epoch, is_allowed))
+    }
+
+    /// A decision about the user 1 of a company, with the epoch and the versions of the data that it is based on.
+    fn versioned_decision(
+        server: &ServerProcess,
+        company: &Company,
+        header: (&str, &str),
+    ) -> Option<(String, String, bool)> {
         let (root, id) = (super_admin(), company.id.to_string());
         let headers = [("authorization", root.as_str()), ("x-company-id", id.as_str()), header];
         let check = json!({ "view": "/dashboard", "userId": company.users[1] });
@@ -111,8 +120,8 @@ mod postgres {
             return None;
         }
         let answer = answer.expect(200);
-        let (epoch, _) = answer.header("x-iam-version").unwrap().split_once('.').unwrap();
-        Some((epoch.to_owned(), answer.data()["allowed"].as_bool().unwrap()))
+        let (epoch, versions) = answer.header("x-iam-version").unwrap().split_once('.').unwrap();
+        Some((epoch.to_owned(), versions.to_owned(), answer.data()["allowed"].as_bool().unwrap()))
     }
 
     /// Returns the number of rows of each table that a dump contains.
@@ -197,6 +206,11 @@ mod postgres {
         wait_until(|| (metric(&mut replicas[1], "iam_last_backup_timestamp_seconds") > 0).then_some(()));
         let expected: Vec<_> = companies.iter().map(|company| company.observe(&replicas[0]).unwrap()).collect();
         let rows = counts(&superuser).await;
+        let versions = |server: &ServerProcess| -> Vec<_> {
+            let fresh = |company| versioned_decision(server, company, ("cache-control", "no-cache"));
+            companies.iter().map(|company| wait_until(|| fresh(company)).1).collect()
+        };
+        let dumped_versions = versions(&replicas[0]);
 
         // Changes after the dump, which the restore reverts.
         for company in &companies {
@@ -236,6 +250,7 @@ mod postgres {
             assert_eq!(replica.decisions, [revoked.clone(), (new_epoch.clone(), true)], "{replica:?}");
         }
         assert_eq!(counts(&superuser).await, rows);
+        assert_eq!(replicas.each_ref().map(versions), [dumped_versions.clone(), dumped_versions]);
         for replica in &replicas {
             for (company, expected) in companies.iter().zip(&expected) {
                 assert_eq!(&wait_until(|| company.observe(replica)), expected);
