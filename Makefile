@@ -1,8 +1,8 @@
 # The development tasks of this repository. `make` without a target lists them.
 #
 # Variables, each with the targets that use it: PORT (run); IMAGE (image, image-oci, job-name); RUST_IMAGE (image);
-# TEST_DATABASE_URL (test); DATABASE_URL (migrate, seed); FILTER and RESULTS (bench); N and FILTER (stress); CHAOS_SECONDS
-# and SEED (chaos); RESTARTS (chaos-restart); COMPANIES
+# TEST_DATABASE_URL (test, test-storage); PG (all targets that start PostgreSQL); DATABASE_URL (migrate, seed); FILTER and
+# RESULTS (bench); N and FILTER (stress); CHAOS_SECONDS and SEED (chaos); RESTARTS (chaos-restart); COMPANIES
 # (restore-drill); FUZZ_CASES, FUZZ_SECONDS and SEED (fuzz). PORT and the URLs can be set on the command line of make or in
 # the environment.
 
@@ -14,6 +14,9 @@ N ?= 20
 CHAOS_SECONDS ?= 600
 RESTARTS ?= 100
 COMPANIES ?= 50
+
+# The major version of PostgreSQL for the tests. Without it, any installed version is used.
+export PG
 
 # The default number of parallel tests. It may exceed the number of cores, since the tests mostly wait for databases and
 # processes.
@@ -52,7 +55,7 @@ seed: tools database-url ## Insert the standard catalog into the database that D
 
 # Builds the binaries and tests together, since separate builds would compile common dependencies twice.
 .PHONY: test
-test: tools kubectl ## Run all tests, with a private PostgreSQL (or the server that TEST_DATABASE_URL specifies)
+test: tools kubectl ## Run all tests, with a private PostgreSQL or the server of TEST_DATABASE_URL (PG=18: the major version)
 	$(CARGO) build --workspace --bins --tests
 	tests/with-postgres.sh $(CARGO) test --workspace
 
@@ -60,6 +63,12 @@ test: tools kubectl ## Run all tests, with a private PostgreSQL (or the server t
 test-memory: tools kubectl ## Run the tests that need no database
 	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace -- --skip postgres
+
+# Tests what depends on the version of PostgreSQL.
+.PHONY: test-storage
+test-storage: tools ## Run the tests of the PostgreSQL adapter, the schema and the migrations (PG=18: the major version)
+	$(CARGO) build --workspace --bins --tests
+	tests/with-postgres.sh $(CARGO) test -p iam-tests --test it -- storage::
 
 # High CPU load exposes flaky tests sooner. FILTER is a substring of the names of the selected tests.
 .PHONY: stress

@@ -32,7 +32,8 @@ pool=$(variable IAM__DATABASE__MAX_CONNECTIONS)
 pool=${pool:-16}
 # An update runs one new pod and one pod that ends beside all replicas.
 needed=$(((replicas + 2) * (pool + 3)))
-if has Job; then needed=$((needed + 1)); fi
+# The migration Job migrates with one connection, builds indexes with another one, and looks for blocking sessions with a third one.
+if has Job; then needed=$((needed + 3)); fi
 if has CronJob; then needed=$((needed + 1)); fi
 if [ "$(variable USE_DATABASE)" = false ]; then needed=0; fi
 if [ "$needed" -gt $((max_connections - 3)) ]; then

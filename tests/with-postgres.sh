@@ -4,13 +4,17 @@
 #   tests/with-postgres.sh cargo test --workspace
 #
 # If TEST_DATABASE_URL is already set, the script starts no server. Otherwise it searches for the server programs, or
-# installs them if it may use apt-get. IAM_PG_BINDIR sets the folder of the programs and disables the search. Each
+# installs them if it may use apt-get. IAM_PG_BINDIR sets the folder of the programs and disables the search. PG sets the
+# major version: PG=18 finds PostgreSQL 18, or installs it below the target directory (tests/tools/postgres.sh). Each
 # server has its own data folder and an unused port of 127.0.0.1, so several servers can run at the same time. The
 # script exits with the exit code of the command, and forwards INT, TERM and HUP to the command and its child processes.
 set -euo pipefail
 
 say() { printf 'with-postgres: %s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
+
+source=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+tools=${CARGO_TARGET_DIR:-$source/../target}/tools
 
 if [ $# -eq 0 ]; then
     say "usage: tests/with-postgres.sh COMMAND [ARGUMENT…]"
@@ -28,6 +32,7 @@ candidates() {
         printf '%s\n' "$IAM_PG_BINDIR"
         return
     fi
+    if [ -n "${PG:-}" ]; then printf '%s\n' "$tools/postgresql-$PG/bin"; fi
     if have initdb; then dirname "$(command -v initdb)"; fi
     if have pg_config; then pg_config --bindir; fi
     local dir
@@ -38,10 +43,15 @@ candidates() {
     done | sort -rV
 }
 
+# Succeeds if the programs in this folder have the major version that PG specifies, if it specifies one.
+is_wanted() {
+    [ -z "${PG:-}" ] || "$1/postgres" --version | grep -Eq "^postgres \(PostgreSQL\) $PG([^0-9]|\$)"
+}
+
 find_server() {
     local dir found=
     while IFS= read -r dir; do
-        if [ -z "$found" ] && [ -x "$dir/initdb" ] && [ -x "$dir/pg_ctl" ] && [ -x "$dir/postgres" ]; then
+        if [ -z "$found" ] && [ -x "$dir/initdb" ] && [ -x "$dir/pg_ctl" ] && [ -x "$dir/postgres" ] && is_wanted "$dir"; then
             found=$dir
         fi
     done < <(candidates)
@@ -72,7 +82,12 @@ install() {
 }
 
 install_server() {
-    [ -z "${IAM_PG_BINDIR:-}" ] && install postgresql
+    if [ -n "${IAM_PG_BINDIR:-}" ]; then return 1; fi
+    case ${PG:-} in
+        '') install postgresql ;;
+        18) "$source/tools/postgres.sh" "$tools/postgresql-18" ;;
+        *) install "postgresql-$PG" ;;
+    esac
 }
 
 # Succeeds if PgBouncer is installed. One test connects to a PostgreSQL server through PgBouncer, and fails without it.
@@ -97,7 +112,8 @@ if [ -z "$bindir" ] && install_server; then
 fi
 if [ -z "$bindir" ]; then
     cat >&2 <<'HELP'
-with-postgres: initdb, pg_ctl and postgres were not found and could not be installed automatically. Install PostgreSQL:
+with-postgres: initdb, pg_ctl and postgres (of the version in PG, if it is set) were not found and could not be installed
+automatically. Install PostgreSQL:
 
   Debian, Ubuntu   sudo apt-get install postgresql
   Fedora           sudo dnf install postgresql-server
@@ -125,6 +141,11 @@ if [ "$(id -u)" -eq 0 ]; then
         say "PostgreSQL refuses to run as root, and neither the user 'postgres' nor the user 'nobody' exists to run it"
         exit 1
     fi
+fi
+
+if [ -n "$server_user" ] && ! su -s /bin/sh "$server_user" -c "test -x '$bindir/postgres'"; then
+    say "the user '$server_user' cannot run $bindir/postgres: move the checkout to a folder that this user can read"
+    exit 1
 fi
 
 # Runs a PostgreSQL program as the server's user, in the server's folder, with English messages.

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use sea_orm::DatabaseConnection;
@@ -14,7 +15,7 @@ use crate::adoption::{self, AdoptionError, Mode, Repair};
 use crate::connect::connect;
 use crate::error::MigrationError;
 use crate::listing::{Listing, Totals};
-use crate::{Migrator, TABLES, VIEWS};
+use crate::{Changes, IndexProblem, LockWait, Migrator, TABLES, VIEWS};
 
 pub use crate::connect::{ConnectError, Problem};
 
@@ -96,9 +97,14 @@ pub struct Migrate {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Apply pending migrations.
-    Up,
-    /// List applied, pending and unknown migrations, without changing anything.
+    /// Apply pending migrations, and build missing indexes.
+    Up {
+        /// Time during which the migration is attempted again while other sessions hold locks: a whole number with the
+        /// unit ms, s, m or h. Each attempt waits at most one second for a lock.
+        #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
+        wait: Duration,
+    },
+    /// List applied, pending and unknown migrations, and missing and invalid indexes, without changing anything.
     ///
     /// An unknown migration is a migration of a newer release. If there is one, the exit code is 3.
     Status,
@@ -177,7 +183,7 @@ impl Migrate {
     /// migrations of a newer release.
     pub async fn run(self) -> Result<(), CommandError> {
         let url = self.database_url.filter(|url| !url.is_empty()).ok_or(CommandError::NoUrl)?;
-        let command = self.command.unwrap_or(Command::Up);
+        let command = self.command.unwrap_or(Command::Up { wait: LockWait::LIMIT });
         let deletion = command.unconfirmed_deletion();
         if let Some(effect) = deletion.filter(|_| !is_interactive()) {
             return Err(CommandError::NotConfirmed(effect));
@@ -253,12 +259,37 @@ fn say(line: &dyn fmt::Display) -> io::Result<()> {
     }
 }
 
+/// Prints a message to standard error. The command continues if this fails.
+fn warn(message: &dyn fmt::Display) {
+    let _ = writeln!(io::stderr(), "{message}");
+}
+
+/// Parses a duration, in the format of the settings.
+fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let millis = match unit {
+        "ms" => Some(1),
+        "s" => Some(1_000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    // At most a day.
+    let parsed = number.parse::<u64>().ok().zip(millis).and_then(|(number, millis)| number.checked_mul(millis));
+    let parsed = parsed.filter(|millis| *millis <= 24 * 3_600_000).map(Duration::from_millis);
+    parsed.ok_or("must be a whole number with the unit ms, s, m or h, such as 30s or 5m, and at most 24h")
+}
+
 /// Executes a command. The command `status` returns the names of the unknown migrations; the list is otherwise empty.
 async fn execute(command: Command, db: &DatabaseConnection) -> Result<Vec<String>, Failure> {
     match command {
-        Command::Up => {
-            if let Some(applied) = unless_ahead(crate::up(db).await)? {
+        Command::Up { wait } => {
+            let wait = LockWait { limit: wait, report: &|progress| warn(progress) };
+            if let Some(Changes { applied, built }) = unless_ahead(crate::up_within(db, wait).await)? {
                 print_names("applied", &applied)?;
+                for name in &built {
+                    say(&format_args!("built index {name}"))?;
+                }
             }
         }
         Command::Status => return print_status(db).await,
@@ -304,8 +335,8 @@ async fn execute(command: Command, db: &DatabaseConnection) -> Result<Vec<String
     Ok(Vec::new())
 }
 
-/// Prints the status of every migration: those of this release in order, and then the unknown ones. Returns the names
-/// of the unknown migrations.
+/// Prints the status of every migration: those of this release in order, and then the unknown ones; and the indexes that
+/// are missing or invalid. Returns the names of the unknown migrations.
 async fn print_status(db: &DatabaseConnection) -> Result<Vec<String>, Failure> {
     let (pending, unknown) = match crate::pending(db).await {
         Ok(pending) => (pending, Vec::new()),
@@ -317,6 +348,16 @@ async fn print_status(db: &DatabaseConnection) -> Result<Vec<String>, Failure> {
     }
     for name in &unknown {
         say(&format_args!("unknown {name}"))?;
+    }
+    // A newer release may have dropped indexes of this release on purpose.
+    if unknown.is_empty() {
+        for (name, problem) in crate::index_problems(db).await? {
+            let problem = match problem {
+                IndexProblem::Missing => "missing",
+                IndexProblem::Invalid => "invalid",
+            };
+            say(&format_args!("{problem} index {name}"))?;
+        }
     }
     Ok(unknown)
 }

@@ -131,7 +131,8 @@ async fn try_once(options: &PgConnectOptions) -> Result<(), (Problem, String)> {
     connect.await.map_err(|error: sqlx::Error| (Problem::of(&error), words(&error)))
 }
 
-async fn set_up(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// Sets up a session for long statements.
+pub(crate) async fn set_up(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(SET_UP).execute(connection).await.map(drop)
 }
 

@@ -1,6 +1,10 @@
 //! The error type of all functions that change or read the schema.
 
+use std::time::Duration;
+
 use sea_orm::DbErr;
+
+use crate::obstacle::Obstacle;
 
 /// The reason why the schema could not be changed or read.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +66,33 @@ pub enum MigrationError {
     /// database.
     #[error("the encoding of the database is {0}, but must be UTF8")]
     Encoding(String),
+    /// A lock was not available in time, in any attempt.
+    #[error(
+        "the schema is unchanged, because {obstacle}, and no attempt succeeded within {waited:?}. End these sessions \
+        (SELECT pg_terminate_backend(pid)) or let them finish, and run the command again; `up --wait 10m` waits longer"
+    )]
+    Locked {
+        /// What blocked the last attempt.
+        obstacle: Obstacle,
+        /// The limit after which no further attempt began.
+        waited: Duration,
+        /// The server's error.
+        source: DbErr,
+    },
+    /// An index could not be built after the migrations. All migrations are applied.
+    #[error(
+        "the migrations are applied, but the index {index} could not be built, because {}. Run the command again: it \
+        builds only what is missing",
+        .obstacle.as_ref().map_or_else(|| .source.to_string(), ToString::to_string)
+    )]
+    Index {
+        /// The name of the index.
+        index: String,
+        /// What blocked the build, if it waited too long for a lock.
+        obstacle: Option<Obstacle>,
+        /// The server's error.
+        source: DbErr,
+    },
     /// The database reported an error, or could not be reached.
     #[error(transparent)]
     Database(#[from] DbErr),

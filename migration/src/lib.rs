@@ -29,6 +29,8 @@
 //! * **One at a time.** The transaction of each such function holds a lock on the table `iam_migrations` of its schema,
 //!   so any number of processes may call [`up`] concurrently. One process applies the migrations. The other processes
 //!   wait, and then have nothing to do. Installations in other schemas do not wait.
+//! * **Short queues.** A statement of a migration waits at most one second for a lock. Then the transaction is rolled
+//!   back, so that the sessions that queue behind it continue, and is run again ([`LockWait`]).
 //! * **Idempotent.** [`up`] and [`seed`] change nothing when they run again. They neither overwrite rows that an
 //!   operator has edited nor restore rows that an operator has deleted; only [`restore_seed`] inserts deleted rows
 //!   again.
@@ -41,8 +43,8 @@
 //! * **Reading needs no `CREATE` privilege.** [`status`] and [`pending`] only read. For a database that a newer release
 //!   has migrated they return [`MigrationError::Ahead`]; the caller decides whether that is fatal.
 //!
-//! A statement that cannot run inside a transaction (`CREATE INDEX CONCURRENTLY`) cannot be part of a migration.
-//! `docs/schema-changes.md` in the repository describes the alternative, and how to write a migration.
+//! Indexes on tables that may be large are built after the transaction, with `CREATE INDEX CONCURRENTLY` ([`INDEXES`]).
+//! `docs/schema-changes.md` in the repository describes how to write a migration.
 
 pub mod additive_defaults;
 pub mod adoption;
@@ -53,6 +55,9 @@ mod compatibility;
 mod connect;
 mod error;
 mod gains;
+mod indexes;
+#[cfg(test)]
+mod lint;
 mod listing;
 mod m20261122_000001_create_iam_schema;
 mod m20261122_000002_add_credentials;
@@ -70,19 +75,25 @@ mod m20261127_000013_idempotency_keys;
 mod m20261127_000014_assignment_periods;
 mod m20261127_000015_member_names;
 mod m20261127_000016_last_backup;
+mod obstacle;
 mod provisioned_levels;
 mod seed;
 mod session;
 mod stored_company;
+mod waiting;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, DynIden, RuntimeErr};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 use crate::bookkeeping::Bookkeeping;
-use crate::session::{Records, begin, statement};
+use crate::session::{Records, statement};
+use crate::waiting::change_schema;
 
 pub use error::MigrationError;
+pub use indexes::{ConcurrentIndex, IndexProblem, build_indexes};
+pub use obstacle::{BlockingSession, Obstacle};
 pub use seed::{SeedReport, restore_seed, seed};
+pub use waiting::{FailedAttempt, LockWait, Progress};
 
 /// The names of all tables that the migrations create in the schema of the installation. The migrator's own table,
 /// `iam_migrations`, is not listed.
@@ -118,6 +129,9 @@ pub const TABLES: [&str; 27] = [
 
 /// The names of all SQL views that the migrations create.
 pub const VIEWS: [&str; 2] = ["current_effective_feature_permissions", "current_effective_view_permissions"];
+
+/// The indexes that are built after the transaction of the migrations, because their tables may be large.
+pub const INDEXES: [ConcurrentIndex; 1] = [m20261127_000015_member_names::INDEX];
 
 /// The signatures of all functions that the migrations create, except those of the global lock.
 const FUNCTIONS: [&str; 1] = ["iam_mark_state()"];
@@ -170,22 +184,46 @@ pub struct MigrationStatus {
     pub applied: bool,
 }
 
-/// Applies pending migrations and returns their names.
+/// The changes of one call of [`up_within`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// The names of the migrations that were applied.
+    pub applied: Vec<String>,
+    /// The names of the indexes that were built.
+    pub built: Vec<String>,
+}
+
+/// Applies pending migrations, builds missing indexes, and returns the names of the migrations. Waits for locks as
+/// [`LockWait::default`] specifies.
+///
+/// # Errors
+///
+/// Returns the same errors as [`up_within`].
+pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
+    Ok(up_within(db, LockWait::default()).await?.applied)
+}
+
+/// Applies pending migrations, and then builds the indexes of [`INDEXES`] that are missing or invalid.
 ///
 /// # Errors
 ///
 /// [`MigrationError::Ahead`] if a newer release has migrated the database, [`MigrationError::ForeignRelations`] and
 /// [`MigrationError::NameConflict`] if objects of another product have names that the migrations use,
 /// [`MigrationError::ReadOnly`] if the session is read-only, [`MigrationError::Encoding`] if the database is not UTF8,
-/// [`MigrationError::NoSchema`] if the search path names no usable schema, and [`MigrationError::Database`] if a
-/// migration fails. In each case the database is unchanged.
-pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
-    let tx = begin::<Migrator>(db, Records::Required).await?;
-    let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
-    check_no_foreign_relations(&tx, &bookkeeping).await?;
-    let applied = apply::<Migrator>(&tx, &bookkeeping).await.map_err(to_name_conflict)?;
-    tx.commit().await?;
-    Ok(applied)
+/// [`MigrationError::NoSchema`] if the search path names no usable schema, [`MigrationError::Locked`] if other sessions
+/// hold locks, and [`MigrationError::Database`] if a migration fails. In each of these cases no migration is applied.
+/// [`MigrationError::Index`] if an index cannot be built. In this case all migrations are applied.
+pub async fn up_within(db: &DatabaseConnection, wait: LockWait<'_>) -> Result<Changes, MigrationError> {
+    let applied = change_schema::<Migrator, _>(db, Records::Required, wait, |tx| {
+        Box::pin(async move {
+            let bookkeeping = Bookkeeping::read::<Migrator>(tx).await?;
+            check_no_foreign_relations(tx, &bookkeeping).await?;
+            apply::<Migrator>(tx, &bookkeeping).await.map_err(to_name_conflict)
+        })
+    })
+    .await?;
+    let built = build_indexes::<Migrator>(db, &INDEXES, wait).await?;
+    Ok(Changes { applied, built })
 }
 
 /// Applies the pending migrations of any migrator `M`, and returns their names. The applied migrations are recorded in
@@ -196,11 +234,10 @@ pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> 
 ///
 /// Returns the same errors as [`up`], except [`MigrationError::ForeignRelations`] and [`MigrationError::NameConflict`].
 pub async fn up_with<M: MigratorTrait>(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
-    let tx = begin::<M>(db, Records::Required).await?;
-    let bookkeeping = Bookkeeping::read::<M>(&tx).await?;
-    let applied = apply::<M>(&tx, &bookkeeping).await?;
-    tx.commit().await?;
-    Ok(applied)
+    change_schema::<M, _>(db, Records::Required, LockWait::default(), |tx| {
+        Box::pin(async move { apply::<M>(tx, &Bookkeeping::read::<M>(tx).await?).await })
+    })
+    .await
 }
 
 /// Reverts the last `steps` applied migrations, and returns their names, newest first. **This deletes all data in the
@@ -209,20 +246,23 @@ pub async fn up_with<M: MigratorTrait>(db: &DatabaseConnection) -> Result<Vec<St
 /// # Errors
 ///
 /// [`MigrationError::Ahead`] if a newer release has migrated the database, [`MigrationError::Database`] if another
-/// object depends on an object to be dropped; [`MigrationError::ReadOnly`], [`MigrationError::Encoding`] and
-/// [`MigrationError::NoSchema`] as for [`up`]. In each case the database is unchanged.
+/// object depends on an object to be dropped; [`MigrationError::ReadOnly`], [`MigrationError::Encoding`],
+/// [`MigrationError::NoSchema`] and [`MigrationError::Locked`] as for [`up`]. In each case the database is unchanged.
 pub async fn down(db: &DatabaseConnection, steps: u32) -> Result<Vec<String>, MigrationError> {
-    let tx = begin::<Migrator>(db, Records::Optional).await?;
-    let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
-    let applied = names(compare::<Migrator>(&bookkeeping)?, true);
-    let last = applied.into_iter().rev().zip(0..steps).map(|(name, _)| name).collect::<Vec<_>>();
-    if !last.is_empty() {
-        bookkeeping.adopt::<Migrator>(&tx).await?;
-        Migrator::down(&tx, Some(steps)).await?;
-        bookkeeping.forget_shared(&tx, &last).await?;
-    }
-    tx.commit().await?;
-    Ok(last)
+    change_schema::<Migrator, _>(db, Records::Optional, LockWait::default(), |tx| {
+        Box::pin(async move {
+            let bookkeeping = Bookkeeping::read::<Migrator>(tx).await?;
+            let applied = names(compare::<Migrator>(&bookkeeping)?, true);
+            let last = applied.into_iter().rev().zip(0..steps).map(|(name, _)| name).collect::<Vec<_>>();
+            if !last.is_empty() {
+                bookkeeping.adopt::<Migrator>(tx).await?;
+                Migrator::down(tx, Some(steps)).await?;
+                bookkeeping.forget_shared(tx, &last).await?;
+            }
+            Ok(last)
+        })
+    })
+    .await
 }
 
 /// Drops this program's tables and views **with all their data**, and applies every migration again. If the database
@@ -234,29 +274,35 @@ pub async fn down(db: &DatabaseConnection, steps: u32) -> Result<Vec<String>, Mi
 /// Returns the same errors as [`up`], and [`MigrationError::Database`] if another object depends on an object to be
 /// dropped.
 pub async fn fresh(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
-    let tx = begin::<Migrator>(db, Records::Required).await?;
-    let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
-    check_no_foreign_relations(&tx, &bookkeeping).await?;
-    // `apply` fails if a newer release has migrated the database, because tables of that release would remain. `apply`
-    // also applies the pending migrations before the tables are dropped. It fails if a relation of another product has
-    // a name that a pending migration creates. If it succeeds, all relations with these names belong to this program.
-    let mut applied = apply::<Migrator>(&tx, &bookkeeping).await.map_err(to_name_conflict)?;
-    if !bookkeeping.applied().is_empty() {
-        // One statement drops all tables, because they reference each other. It has no CASCADE, which would also drop
-        // objects of other programs.
-        let drop = format!(
-            "DROP VIEW IF EXISTS {}; DROP TABLE IF EXISTS {}; DROP FUNCTION IF EXISTS {}; DELETE FROM {}",
-            VIEWS.join(", "),
-            TABLES.join(", "),
-            FUNCTIONS.join(", "),
-            Migrator::migration_table_name()
-        );
-        tx.execute_unprepared(m20261126_000008_change_lock::DOWN).await?;
-        tx.execute_unprepared(&drop).await?;
-        Migrator::up(&tx, None).await?;
-        applied = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
-    }
-    tx.commit().await?;
+    let applied = change_schema::<Migrator, _>(db, Records::Required, LockWait::default(), |tx| {
+        Box::pin(async move {
+            let bookkeeping = Bookkeeping::read::<Migrator>(tx).await?;
+            check_no_foreign_relations(tx, &bookkeeping).await?;
+            // `apply` fails if a newer release has migrated the database, because tables of that release would remain.
+            // `apply` also applies the pending migrations before the tables are dropped. It fails if a relation of another
+            // product has a name that a pending migration creates. If it succeeds, all relations with these names belong to
+            // this program.
+            let mut applied = apply::<Migrator>(tx, &bookkeeping).await.map_err(to_name_conflict)?;
+            if !bookkeeping.applied().is_empty() {
+                // One statement drops all tables, because they reference each other. It has no CASCADE, which would also
+                // drop objects of other programs.
+                let drop = format!(
+                    "DROP VIEW IF EXISTS {}; DROP TABLE IF EXISTS {}; DROP FUNCTION IF EXISTS {}; DELETE FROM {}",
+                    VIEWS.join(", "),
+                    TABLES.join(", "),
+                    FUNCTIONS.join(", "),
+                    Migrator::migration_table_name()
+                );
+                tx.execute_unprepared(m20261126_000008_change_lock::DOWN).await?;
+                tx.execute_unprepared(&drop).await?;
+                Migrator::up(tx, None).await?;
+                applied = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+            }
+            Ok(applied)
+        })
+    })
+    .await?;
+    build_indexes::<Migrator>(db, &INDEXES, LockWait::default()).await?;
     Ok(applied)
 }
 
@@ -279,6 +325,16 @@ pub async fn status(db: &DatabaseConnection) -> Result<Vec<MigrationStatus>, Mig
 /// the older release needs.
 pub async fn pending(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     Ok(names(status(db).await?, false))
+}
+
+/// Returns the indexes of [`INDEXES`] that are missing or invalid. The service works without them, but slower. Changes
+/// nothing.
+///
+/// # Errors
+///
+/// [`MigrationError::NoSchema`] and [`MigrationError::Database`] as for [`status`].
+pub async fn index_problems(db: &DatabaseConnection) -> Result<Vec<(&'static str, IndexProblem)>, MigrationError> {
+    indexes::problems(db, &INDEXES).await
 }
 
 /// Fails if no migration has been applied but relations with names from [`TABLES`] or [`VIEWS`] already exist. Such
@@ -352,25 +408,11 @@ mod tests {
 
     use super::*;
 
-    /// The SQL of every migration that creates objects in the schema of the installation, in order. The table of the
-    /// global lock is in a schema of its own.
-    const SQL: [&str; 15] = [
-        m20261122_000001_create_iam_schema::UP,
-        m20261122_000002_add_credentials::UP,
-        m20261122_000003_row_level_security::UP,
-        m20261125_000004_states_and_histories::UP,
-        m20261125_000005_indexes_without_rivals::UP,
-        m20261126_000006_seeded_rows::UP,
-        m20261126_000007_company_quotas::UP,
-        m20261127_000009_api_key_rates::UP,
-        m20261127_000010_company_ceilings::UP,
-        m20261127_000011_company_directory::UP,
-        m20261127_000012_cursor_key::UP,
-        m20261127_000013_idempotency_keys::UP,
-        m20261127_000014_assignment_periods::UP,
-        m20261127_000015_member_names::UP,
-        m20261127_000016_last_backup::UP,
-    ];
+    /// Returns the SQL of every migration that creates objects in the schema of the installation, in order. The table of
+    /// the global lock is in a schema of its own.
+    fn sql() -> impl Iterator<Item = &'static str> {
+        crate::lint::UP.into_iter().filter(|(name, _)| !name.ends_with("change_lock")).map(|(_, sql)| sql)
+    }
 
     /// Returns the word after each occurrence of `phrase`.
     fn after<'a>(sql: &'a str, phrase: &str) -> BTreeSet<&'a str> {
@@ -378,7 +420,7 @@ mod tests {
     }
 
     fn all_after(phrase: &str) -> BTreeSet<&'static str> {
-        SQL.iter().flat_map(|sql| after(sql, phrase)).collect()
+        sql().flat_map(|sql| after(sql, phrase)).collect()
     }
 
     #[test]
@@ -408,7 +450,8 @@ mod tests {
         let constraints_and_indexes = all_after("CONSTRAINT ")
             .into_iter()
             .chain(all_after("CREATE INDEX "))
-            .chain(all_after("CREATE INDEX IF NOT EXISTS "));
+            .chain(all_after("CREATE INDEX IF NOT EXISTS "))
+            .chain(INDEXES.map(|index| index.name));
         let named = constraints_and_indexes.chain(TABLES).chain(VIEWS).collect::<Vec<_>>();
         assert!(named.iter().all(|name| name.len() <= 63), "{named:?}");
     }
@@ -418,7 +461,7 @@ mod tests {
         // The prefixes of the lines that this test skips: comments, and lines of row-level security policies.
         const OTHERS: [&str; 4] = ["--", "own ", "item ", "WITH CHECK"];
         let is_other = |line: &&str| OTHERS.iter().any(|other| line.trim_start().starts_with(other));
-        for line in SQL.iter().flat_map(|sql| sql.lines()).filter(|line| !is_other(line)) {
+        for line in sql().flat_map(str::lines).filter(|line| !is_other(line)) {
             let is_text = line.contains(" varchar(") || line.contains(" text ");
             assert!(!is_text || line.contains("COLLATE \"C\""), "{line}");
             let is_constraint =

@@ -2,14 +2,17 @@
 
 use sea_orm_migration::prelude::*;
 
-/// Adds the index from which the list of members that is sorted by name is read.
+use crate::indexes::ConcurrentIndex;
+
+/// Declares the index from which the list of members that is sorted by name is read.
 #[derive(Debug, DeriveMigrationName)]
 pub(crate) struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.get_connection().execute_unprepared(UP).await.map(drop)
+    /// Does nothing: [`INDEX`] is built after the transaction of the migrations.
+    async fn up(&self, _: &SchemaManager) -> Result<(), DbErr> {
+        Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
@@ -18,11 +21,11 @@ impl MigrationTrait for Migration {
 }
 
 /// The list is ordered by folded name, then by user.
-pub(crate) const UP: &str = "
-CREATE INDEX user_profiles_company_id_name_folded_user_id_idx ON user_profiles (company_id, name_folded, user_id);
-";
+pub(crate) const INDEX: ConcurrentIndex = ConcurrentIndex {
+    name: "user_profiles_company_id_name_folded_user_id_idx",
+    table: "user_profiles",
+    definition: "(company_id, name_folded, user_id)",
+};
 
-/// Reverts [`UP`].
-pub(crate) const DOWN: &str = "
-DROP INDEX user_profiles_company_id_name_folded_user_id_idx;
-";
+/// Drops [`INDEX`], unless its build has not succeeded.
+const DOWN: &str = "DROP INDEX IF EXISTS user_profiles_company_id_name_folded_user_id_idx";

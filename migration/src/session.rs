@@ -37,6 +37,13 @@ const ENTER_SCHEMA: &str = "
         ) AS is_recorded
     FROM pg_namespace AS own WHERE nspname = current_schema()";
 
+/// Limits each wait for the lock of another migrator. The wait is repeated in a new transaction: a waiting transaction has
+/// a snapshot, and the other migrator may build an index, which waits for the end of each transaction with a snapshot.
+const LIMIT_WAIT: &str = "SET LOCAL lock_timeout = '1s'";
+
+/// The SQLSTATE of a statement that did not acquire a lock in time.
+pub(crate) const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// Maximum number of attempts to begin a transaction while other migrators create the table of applied migrations.
 const ATTEMPTS: u32 = 10;
 
@@ -62,7 +69,15 @@ pub(crate) async fn begin<M: MigratorTrait>(
         let is_recorded: bool = entered.ok_or(MigrationError::NoSchema)?.try_get("", "is_recorded")?;
         if is_recorded {
             let name = table.replace('"', "\"\"");
-            tx.execute_unprepared(&format!("LOCK TABLE \"{name}\" IN SHARE UPDATE EXCLUSIVE MODE")).await?;
+            let lock = format!("{LIMIT_WAIT}; LOCK TABLE \"{name}\" IN SHARE UPDATE EXCLUSIVE MODE");
+            match tx.execute_unprepared(&lock).await {
+                Ok(_) => {}
+                Err(error) if sqlstate(&error).as_deref() == Some(LOCK_NOT_AVAILABLE) => {
+                    tx.rollback().await?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            }
         } else if records == Records::Required
             && let Err(error) = M::install(&tx).await
         {
@@ -106,9 +121,11 @@ fn is_name_taken(error: &DbErr) -> bool {
 }
 
 /// Returns the SQLSTATE of an error that the server reported.
-fn sqlstate(error: &DbErr) -> Option<Cow<'_, str>> {
+pub(crate) fn sqlstate(error: &DbErr) -> Option<Cow<'_, str>> {
     match error {
-        DbErr::Exec(RuntimeErr::SqlxError(error)) => error.as_database_error()?.code(),
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            error.as_database_error()?.code()
+        }
         _ => None,
     }
 }

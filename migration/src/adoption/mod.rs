@@ -14,7 +14,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction};
 
 use crate::bookkeeping::Bookkeeping;
 use crate::session::{Records, begin, statement};
-use crate::{Migrator, apply};
+use crate::{INDEXES, LockWait, Migrator, apply, build_indexes};
 use copy::{COPIES, FUNCTIONS, STATES};
 use original::TABLES;
 use problems::Action;
@@ -67,10 +67,12 @@ pub async fn adopt(db: &DatabaseConnection, repairs: &[Repair], mode: Mode) -> R
         tx.execute_unprepared(sql).await?;
     }
     report.companies = count(&tx, "company_states").await? - RESERVED_STATES;
-    match mode {
-        Mode::Commit => tx.commit().await?,
-        Mode::DryRun => tx.rollback().await?,
+    if mode == Mode::DryRun {
+        tx.rollback().await?;
+        return Ok(report);
     }
+    tx.commit().await?;
+    build_indexes::<Migrator>(db, &INDEXES, LockWait::default()).await?;
     Ok(report)
 }
 

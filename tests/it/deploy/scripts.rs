@@ -76,14 +76,14 @@ fn manifests_are_rendered_only_if_the_connections_suffice() {
         [IAM__DATABASE__MAX_CONNECTIONS=9]\n";
     let own = "patches:\n  - target: {kind: Deployment}\n    patch: |\n      - op: add\n        \
         path: /spec/template/spec/containers/0/env/-\n        value: {name: IAM__DATABASE__MAX_CONNECTIONS, value: \"12\"}\n";
-    // (replicas + 2) × (pool + 3), one for the migration Job, one for the dump, and three for superusers.
+    // (replicas + 2) × (pool + 3), three for the migration Job, one for the dump, and three for superusers.
     let limits: [(&[&str], &str, u32); 6] = [
-        (&[], "", 8 * 11 + 1 + 3),
-        (&["backup"], "", 8 * 11 + 2 + 3),
-        (&["monitoring", "gateway"], "", 8 * 11 + 1 + 3),
-        (&[], seven, 9 * 11 + 1 + 3),
-        (&[], large, 8 * 12 + 1 + 3),
-        (&[], own, 8 * 15 + 1 + 3),
+        (&[], "", 8 * 11 + 3 + 3),
+        (&["backup"], "", 8 * 11 + 4 + 3),
+        (&["monitoring", "gateway"], "", 8 * 11 + 3 + 3),
+        (&[], seven, 9 * 11 + 3 + 3),
+        (&[], large, 8 * 12 + 3 + 3),
+        (&[], own, 8 * 15 + 3 + 3),
     ];
     for (components, more, limit) in limits {
         let sufficient = rendered(components, more, &limit.to_string());

@@ -142,7 +142,8 @@ mod postgres {
         let database = TestDatabase::new(Content::Nothing).await;
         for arguments in [&["up"][..], &["seed"], &["status"], &["fresh", "--yes"]] {
             let output = with_a_closed_pipe(arguments, database.url());
-            assert_eq!((output.status.code(), text_of(&output)), (Some(0), String::new()), "{arguments:?}");
+            let text = text_of(&output);
+            assert!(output.status.success() && !text.contains("standard output"), "{arguments:?}: {text}");
         }
     }
 

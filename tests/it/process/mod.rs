@@ -17,6 +17,8 @@ mod keys;
 mod logs;
 pub(crate) mod metrics;
 mod migration;
+mod migration_indexes;
+mod migration_locks;
 mod migration_safety;
 mod modes;
 mod observability;

@@ -60,7 +60,7 @@ fn url_of(name: &str) -> String {
 /// Returns the name of the template database for this content. The name contains a hash of the migration and seed
 /// sources, so a template from older sources is never reused.
 fn template_name(content: Content) -> String {
-    // The hash covers the whole directory, so it covers every migration.
+    // The hash covers all files of the directory, so it covers every migration. The linter is in a directory of its own.
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ must be a directory of the workspace");
     let folder = std::fs::read_dir(root.join("migration/src")).unwrap();
     let mut sources: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
