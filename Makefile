@@ -2,7 +2,7 @@
 #
 # Variables, each with the targets that use it: PORT (run); IMAGE (image, image-oci, job-name); RUST_IMAGE (image);
 # TEST_DATABASE_URL (test, test-storage); PG (all targets that start PostgreSQL); DATABASE_URL (migrate, seed); FILTER and
-# RESULTS (bench); N and FILTER (stress); CHAOS_SECONDS and SEED (chaos); RESTARTS (chaos-restart);
+# RESULTS (bench); N and FILTER (stress); CHAOS_SECONDS and SEED (chaos); RESTARTS (chaos-restart); OLD (upgrade-drill);
 # FUZZ_CASES, FUZZ_SECONDS and SEED (fuzz). PORT and the URLs can be set on the command line of make or in the environment.
 
 CARGO ?= cargo
@@ -96,6 +96,12 @@ chaos-proof: tools ## Feed the soak test's model false observations of each kind
 chaos-restart: tools ## Restart one of two replicas behind HAProxy under load; no request may fail (RESTARTS=100)
 	$(CARGO) build --workspace --bins --tests
 	IAM_RESTARTS=$(RESTARTS) tests/with-postgres.sh $(CARGO) test --workspace --test it -- --nocapture restarting_one
+
+# The script builds the old release in the target directory. The tests use the binaries of `make test`.
+.PHONY: upgrade-drill
+upgrade-drill: tools ## Upgrade from the git ref OLD to this checkout and roll back, under load; no request may fail (OLD=v0.1.0)
+	$(CARGO) build --workspace --bins --tests
+	tests/upgrade-drill.sh '$(OLD)'
 
 .PHONY: clients
 clients: tools ## Generate clients from docs/openapi.json, type-check them and run them (Node 20 and Python 3.11)

@@ -32,3 +32,4 @@ mod statements;
 mod token;
 mod traces;
 mod unreachable;
+mod upgrades;
