@@ -3,8 +3,8 @@
 # Variables, each with the targets that use it: PORT (run); IMAGE (image, image-oci, job-name); RUST_IMAGE (image);
 # TEST_DATABASE_URL (test, test-storage); PG (all targets that start PostgreSQL); DATABASE_URL (migrate, seed); FILTER and
 # RESULTS (bench); N and FILTER (stress); CHAOS_SECONDS and SEED (chaos); RESTARTS (chaos-restart); COMPANIES
-# (restore-drill); FUZZ_CASES, FUZZ_SECONDS and SEED (fuzz). PORT and the URLs can be set on the command line of make or in
-# the environment.
+# (restore-drill); OLD (upgrade-drill); FUZZ_CASES, FUZZ_SECONDS and SEED (fuzz). PORT and the URLs can be set on the command
+# line of make or in the environment.
 
 CARGO ?= cargo
 IMAGE ?= iam-http:0.1.0
@@ -103,6 +103,12 @@ chaos-restart: tools ## Restart one of two replicas behind HAProxy under load; n
 restore-drill: tools ## Dump, change, destroy and restore a database under two replicas; compare all decisions (COMPANIES=50)
 	$(CARGO) build --workspace --bins --tests
 	IAM_DRILL_COMPANIES=$(COMPANIES) tests/with-postgres.sh $(CARGO) test --workspace --test it -- --nocapture restore_drill
+
+# The script builds the old release in the target directory. The tests use the binaries of `make test`.
+.PHONY: upgrade-drill
+upgrade-drill: tools ## Upgrade from the git ref OLD to this checkout and roll back, under load; no request may fail (OLD=v0.1.0)
+	$(CARGO) build --workspace --bins --tests
+	tests/upgrade-drill.sh '$(OLD)'
 
 .PHONY: clients
 clients: tools ## Generate clients from docs/openapi.json, type-check them and run them (Node 20 and Python 3.11)

@@ -73,7 +73,7 @@ pub enum MigrationError {
     )]
     Locked {
         /// What blocked the last attempt.
-        obstacle: Obstacle,
+        obstacle: Box<Obstacle>,
         /// The limit after which no further attempt began.
         waited: Duration,
         /// The server's error.
@@ -89,7 +89,7 @@ pub enum MigrationError {
         /// The name of the index.
         index: String,
         /// What blocked the build, if it waited too long for a lock.
-        obstacle: Option<Obstacle>,
+        obstacle: Option<Box<Obstacle>>,
         /// The server's error.
         source: DbErr,
     },

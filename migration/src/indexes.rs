@@ -165,7 +165,7 @@ async fn build(
     let outcome = observer.during(raw_sql(create).execute(&mut connection)).await.map_err(failed);
     outcome.map(drop).map_err(|source| MigrationError::Index {
         index: (*name).to_owned(),
-        obstacle: is_contention(&source).then(|| observer.last()),
+        obstacle: is_contention(&source).then(|| Box::new(observer.last())),
         source,
     })
 }

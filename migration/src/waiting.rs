@@ -136,7 +136,7 @@ pub(crate) async fn change_schema<M: MigratorTrait, T>(
         tx.rollback().await?;
         let (obstacle, now) = (observer.last(), Instant::now());
         if now >= until {
-            return Err(MigrationError::Locked { obstacle, waited: wait.limit, source });
+            return Err(MigrationError::Locked { obstacle: Box::new(obstacle), waited: wait.limit, source });
         }
         let next = (now + pause_after(number)).min(until);
         (wait.report)(&Progress::Blocked(FailedAttempt { number, obstacle, pause: next - now }));

@@ -34,3 +34,4 @@ mod statements;
 mod token;
 mod traces;
 mod unreachable;
+mod upgrades;

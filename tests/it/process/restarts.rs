@@ -1,6 +1,6 @@
 //! Tests of rolling restarts: two replicas behind a load balancer that never retries a request. No request fails.
 
-mod postgres {
+pub(super) mod postgres {
     use std::net::SocketAddr;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::thread;
@@ -38,7 +38,11 @@ mod postgres {
 
     /// Sends checks, lists and changes until `stop` is set, each on a connection that is kept if the load balancer keeps
     /// it. Returns the failures.
-    fn send_requests(address: SocketAddr, stop: &AtomicBool, succeeded: &AtomicUsize) -> Vec<String> {
+    pub(in crate::process) fn send_requests(
+        address: SocketAddr,
+        stop: &AtomicBool,
+        succeeded: &AtomicUsize,
+    ) -> Vec<String> {
         let headers = format!("authorization: {}\r\nx-company-id: {}\r\n", super_admin(), new_company());
         let mut failures = Vec::new();
         let mut kept: Option<Connection> = None;

@@ -6,6 +6,7 @@ mod change_lock;
 mod connections;
 mod contract;
 mod effective_rows;
+mod migrated_rows;
 mod migrations;
 mod outages;
 mod outdated;

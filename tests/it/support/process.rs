@@ -15,7 +15,7 @@ use super::client::Connection;
 /// Timeout for each wait. If it expires, the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Returns the path of a binary of the workspace. `make test` and `make test-memory` build the binaries before the
+/// Returns the path of a binary of the workspace. An absolute path is returned unchanged. `make test` and `make test-memory` build the binaries before the
 /// tests run.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
@@ -66,8 +66,13 @@ impl ServerProcess {
             ("IAM__RATE_LIMIT__PER_COMPANY", "0"),
             ("IAM__RATE_LIMIT__FAILURES_PER_ADDRESS", "0"),
         ];
-        let mut child = command(program, &defaults)
-            .envs(environment.iter().copied())
+        Self::start_exactly(program, arguments, &[&defaults, environment].concat())
+    }
+
+    /// Starts this program with no other settings than these, and waits until it listens for connections. The program may
+    /// be of another release, whose settings differ.
+    pub fn start_exactly(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = command(program, environment)
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
