@@ -18,6 +18,8 @@ pub(crate) mod metrics;
 mod migration;
 mod migration_safety;
 mod modes;
+mod moving;
+mod moving_files;
 mod observability;
 pub(crate) mod persistence;
 mod readiness;
