@@ -19,7 +19,8 @@ impl MigrationTrait for Migration {
 
 /// The service only reads the column. The role that dumps the database may update it, and nothing else.
 pub(crate) const UP: &str = "
-ALTER TABLE iam_installation ADD COLUMN last_backup_at timestamptz;
+ALTER TABLE iam_installation ADD COLUMN last_backup_at timestamptz
+    CONSTRAINT iam_installation_last_backup_at_check CHECK (isfinite(last_backup_at));
 ";
 
 /// Reverts [`UP`].

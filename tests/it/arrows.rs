@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Package, TargetKind};
 
 /// The expected dependencies of each crate that ships: the workspace crates on which the crate depends directly.
-const DEPENDENCIES: [(&str, &[&str]); 12] = [
+const DEPENDENCIES: [(&str, &[&str]); 13] = [
     ("iam-domain", &[]),
     ("iam-database-url", &[]),
     ("iam-traces", &[]),
@@ -29,9 +29,11 @@ const DEPENDENCIES: [(&str, &[&str]); 12] = [
             "iam-storage-memory",
             "iam-storage-postgres",
             "iam-traces",
+            "iam-transfer",
             "migration",
         ],
     ),
+    ("iam-transfer", &["iam-domain", "iam-storage"]),
     ("migration", &["iam-database-url", "iam-domain"]),
 ];
 

@@ -71,7 +71,8 @@ pub struct System {
     /// The shared secret that signs HS256 tokens, if there is one.
     pub(crate) secret: Option<SharedSecret>,
     progress: Arc<Progress>,
-    database: Option<Arc<PostgresStorage>>,
+    pub(crate) database: Option<Arc<PostgresStorage>>,
+    pub(crate) storage: Arc<dyn Storage>,
     /// The background tasks. They are aborted when the system is dropped.
     tasks: JoinSet<()>,
 }
@@ -147,13 +148,25 @@ impl System {
         samples.describe();
         background_runs::describe();
         span_counts::describe();
-        let application = Application::new(storage, permissions, Arc::new(MemorySimulator), runtime);
+        let application = Application::new(Arc::clone(&storage), permissions, Arc::new(MemorySimulator), runtime);
         let application = application.with_budgets(settings.rate_limit.budgets());
         let application = Arc::new(application.with_quotas(settings.quotas.limits()));
         let (removing, expiry) = (Arc::clone(&application), settings.assignments.clone());
         tasks.spawn(remove_expired_assignments(removing, expiry, Arc::clone(&progress)));
         tasks.spawn(record_claimed_profiles(Arc::clone(&application), Arc::clone(&progress)));
-        Ok(Self { application, verifier, probe, samples, clock, max_connections, secret, progress, database, tasks })
+        Ok(Self {
+            application,
+            verifier,
+            probe,
+            samples,
+            clock,
+            max_connections,
+            secret,
+            progress,
+            database,
+            storage,
+            tasks,
+        })
     }
 
     /// Waits until the storage is ready for requests.

@@ -69,6 +69,7 @@ mod repository;
 mod seed;
 mod shared;
 mod simulator;
+mod snapshot;
 mod snapshots;
 mod state;
 mod storage;

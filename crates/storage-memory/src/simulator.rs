@@ -105,7 +105,7 @@ fn catalog_of(catalog: &Arc<Catalog>, version: i64) -> CatalogData {
 }
 
 /// Returns the data of the company.
-fn company_of(copy: &CompanyCopy, version: i64) -> CompanyData {
+pub(crate) fn company_of(copy: &CompanyCopy, version: i64) -> CompanyData {
     let mut company = CompanyData {
         version,
         provisioned_at: copy.state.provisioned_at,

@@ -16,6 +16,7 @@ use crate::options::MemoryOptions;
 use crate::repository::Repository;
 use crate::seed;
 use crate::shared::SharedStorage;
+use crate::snapshot::Snapshot;
 use crate::swapped::Swapped;
 use crate::unit_of_work::Unit;
 
@@ -87,6 +88,10 @@ impl std::fmt::Debug for MemoryStorage {
 impl Storage for MemoryStorage {
     fn reader(&self) -> &dyn Reader {
         &self.0
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Reader>> {
+        Ok(Box::new(Repository(Snapshot::of(self.shared()))))
     }
 
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {

@@ -105,6 +105,7 @@ mod pool;
 mod reads;
 mod repository;
 mod row_security;
+mod snapshot;
 mod snapshots;
 mod statement;
 mod statistics;

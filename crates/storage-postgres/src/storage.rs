@@ -21,6 +21,7 @@ use crate::operation::operation;
 use crate::options::PostgresOptions;
 use crate::pool::Pool;
 use crate::repository::{Executor, Repository};
+use crate::snapshot::Snapshot;
 use crate::statement::{column, statement};
 
 /// The PostgreSQL storage. Share it in an [`Arc`](std::sync::Arc).
@@ -165,6 +166,12 @@ impl PostgresStorage {
 impl Storage for PostgresStorage {
     fn reader(&self) -> &dyn Reader {
         &self.repository
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Reader>> {
+        let connect = self.main_pool().connect_options().as_ref().clone();
+        let snapshot = Snapshot::open(&self.options, &self.hooks, connect);
+        Ok(Box::new(operation("storage.snapshot", snapshot).await?))
     }
 
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {

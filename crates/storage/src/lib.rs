@@ -58,6 +58,7 @@
 
 mod audit_log;
 mod auxiliary;
+mod company_content;
 mod company_copy;
 pub mod company_locks;
 mod company_state;
@@ -90,6 +91,7 @@ pub use auxiliary::{
     ApiKeyUses, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
     NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry,
 };
+pub use company_content::CompanyContent;
 pub use company_copy::{CompanyCopy, CopiedLevel};
 pub use company_state::CompanyState;
 pub use diff::{MatrixCell, MatrixDiff, SetDiff};
@@ -118,8 +120,8 @@ pub use simulation::Simulator;
 pub use stamped::{Stamped, Stamps};
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
 pub use write::{
-    ApiKeysMut, AssignedLevel, AssignmentsMut, AuditLogsMut, CompanyCeilingsMut, CompanyModulesMut, CompanyQuotasMut,
-    CompanyStatesMut, FeaturePermissionsMut, FeatureViewsMut, FeaturesMut, MenuItemsMut, ModuleFeaturesMut,
-    ModuleViewsMut, ModulesMut, ReplacedLevels, SubMenuItemsMut, Target, UnitOfWork, UserLevelsMut, UsersMut,
-    ViewPermissionsMut, ViewsMut, Writer,
+    ApiKeysMut, AssignedLevel, AssignmentsMut, AuditLogsMut, CompanyCeilingsMut, CompanyContentsMut, CompanyModulesMut,
+    CompanyQuotasMut, CompanyStatesMut, FeaturePermissionsMut, FeatureViewsMut, FeaturesMut, MenuItemsMut,
+    ModuleFeaturesMut, ModuleViewsMut, ModulesMut, ReplacedLevels, SubMenuItemsMut, Target, UnitOfWork, UserLevelsMut,
+    UsersMut, ViewPermissionsMut, ViewsMut, Writer,
 };

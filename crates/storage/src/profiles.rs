@@ -10,6 +10,8 @@ use crate::Result;
 pub trait UserProfiles: Send + Sync {
     /// Returns the profiles of these users in a company, ordered by user id. Users without a profile are omitted.
     async fn find(&self, company: CompanyId, users: &[UserId]) -> Result<Vec<UserProfile>>;
+    /// Returns all profiles in a company, ordered by user id.
+    async fn find_all(&self, company: CompanyId) -> Result<Vec<UserProfile>>;
 }
 
 /// What [`UserProfilesMut::forget`] has deleted.

@@ -17,6 +17,14 @@ pub trait Storage: Send + Sync + 'static {
     /// Returns the read operations, which see the latest committed data.
     fn reader(&self) -> &dyn Reader;
 
+    /// Returns the read operations on one consistent snapshot: they see the data as it was committed when this method
+    /// returned, whatever changes afterwards. The snapshot has a connection of its own, until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Returns `Unavailable` if the storage cannot be reached.
+    async fn snapshot(&self) -> Result<Box<dyn Reader>>;
+
     /// Begins a unit of work. Before any other operation, the unit of work acquires the locks of its target and
     /// increments the version of the target.
     ///

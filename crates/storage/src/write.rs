@@ -16,7 +16,10 @@ use iam_domain::{
 use uuid::Uuid;
 
 use crate::profiles::UserProfilesMut;
-use crate::{Assigned, EditedLevels, ErasedRows, Growth, IdempotencyKeysMut, LevelsEdit, Reader, Recorded, Result};
+use crate::{
+    Assigned, CompanyContent, EditedLevels, ErasedRows, Growth, IdempotencyKeysMut, LevelsEdit, Reader, Recorded,
+    Result,
+};
 
 /// The data that a unit of work locks and may change: the catalog (with the common menu), one company, or the
 /// credentials.
@@ -281,6 +284,10 @@ pub trait AuditLogsMut: Send + Sync {
     /// Appends an audit record, which is committed together with the unit of work. A record of a company requires a
     /// unit of work for this company. A record of the platform requires a unit of work for the catalog.
     async fn append(&mut self, record: &AuditRecord) -> Result<()>;
+    /// Adds audit records of another storage, with their ids and times. Records whose ids exist are omitted. Returns the
+    /// number of added records. The records must belong to `owner`, and the unit of work to the company or, for the
+    /// platform (`None`), to the catalog.
+    async fn restore(&mut self, owner: Option<CompanyId>, records: &[AuditRecord]) -> Result<u64>;
 }
 
 /// Write operations on the provisioning state and the details of a company, and its erasure.
@@ -298,6 +305,15 @@ pub trait CompanyStatesMut: Send + Sync {
     /// unit of work for the company. The API keys of the company must already be revoked. The unit of work must contain
     /// no other mutation.
     async fn erase(&mut self, company: CompanyId) -> Result<ErasedRows>;
+}
+
+/// The write operation on the whole content of a company.
+#[async_trait]
+pub trait CompanyContentsMut: Send + Sync {
+    /// Replaces the content of the company. All rows keep the ids and times in `content`. Audit records, API keys and
+    /// navigation trails are preserved. The commit writes one audit record, which states the number of rows. Returns
+    /// `Conflict` if another company uses an id, and `Unknown` if a module, view or feature does not exist.
+    async fn install(&mut self, content: &CompanyContent) -> Result<()>;
 }
 
 /// The write operation on the quotas of companies.
@@ -384,6 +400,8 @@ unit_of_work! {
     audit_logs_mut: AuditLogsMut,
     /// Returns the write operations on the provisioning state and the details of companies.
     company_states_mut: CompanyStatesMut,
+    /// Returns the write operation on the content of companies.
+    company_contents_mut: CompanyContentsMut,
     /// Returns the write operation on the quotas of companies.
     company_quotas_mut: CompanyQuotasMut,
     /// Returns the write operation on the ceilings of companies.

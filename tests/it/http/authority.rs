@@ -27,6 +27,10 @@ impl Storage for Watched {
         self.inner.reader()
     }
 
+    async fn snapshot(&self) -> Result<Box<dyn Reader>> {
+        self.inner.snapshot().await
+    }
+
     /// Begins a unit of work, and retries if the storage's lock timeout expires. On a busy machine the test may hold
     /// the lock for longer than this timeout.
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {

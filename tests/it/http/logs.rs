@@ -64,6 +64,10 @@ impl Storage for Failing {
         self.inner.reader()
     }
 
+    async fn snapshot(&self) -> Result<Box<dyn Reader>> {
+        self.inner.snapshot().await
+    }
+
     async fn begin(&self, _: Target, _: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
         tracing::warn!("no change can begin");
         Err((self.error)())

@@ -205,6 +205,13 @@ mod postgres {
         for (command, options) in [("keys create", &create[..]), ("keys list", &[]), ("keys revoke", &[prefix])] {
             observe(command, options, &[NOWHERE]);
         }
+        let file = std::env::temp_dir().join(format!("iam-commands-{}", uuid::Uuid::new_v4().simple()));
+        let file = file.to_str().unwrap();
+        for command in ["export", "import"] {
+            observe(command, &[file], &[url]);
+            observe(command, &[file], &[NOWHERE]);
+        }
+        std::fs::remove_file(file).unwrap();
         for command in ["serve", "demo"] {
             for signals in [&["TERM"][..], &["TERM", "TERM"], &["TERM", "INT"]] {
                 let code = stopped(command, signals).unwrap();

@@ -21,6 +21,8 @@ mod migration_indexes;
 mod migration_locks;
 mod migration_safety;
 mod modes;
+mod moving;
+mod moving_files;
 mod observability;
 pub(crate) mod persistence;
 mod readiness;

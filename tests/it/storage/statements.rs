@@ -23,7 +23,7 @@ pub mod postgres {
     };
     use iam_storage_postgres::{PostgresOptions, PostgresStorage};
 
-    use self::changes::{changes_of_credentials, changes_to_a_company, changes_to_the_catalog, erasure};
+    use self::changes::{changes_of_credentials, changes_to_a_company, changes_to_the_catalog, erasure, imports};
     use self::counts::{Counts, begin};
     use self::rows::{
         LEVEL, MENU, SUB_MENU, USER, api_key, company, feature, fill, id, ids, level, module, user, view,
@@ -52,6 +52,7 @@ pub mod postgres {
         changes_to_a_company(&mut counts, &storage, rows).await;
         changes_to_the_catalog(&mut counts, &storage, rows).await;
         changes_of_credentials(&mut counts, &storage, rows).await;
+        imports(&mut counts, &storage).await;
         erasure(&mut counts, &storage).await;
         let nothing = counts.of("Storage::begin (nothing)", begin(&storage, Target::Catalog)).await;
         counts.of("UnitOfWork::commit (nothing)", nothing.commit()).await;
@@ -160,6 +161,7 @@ pub mod postgres {
         c.of("Snapshots::load_matrix", reader.snapshots().load_matrix(company)).await;
         c.of("Snapshots::load_copy", reader.snapshots().load_copy(company)).await;
         c.of("Snapshots::load_catalog", reader.snapshots().load_catalog()).await;
+        c.of("UserProfiles::find_all", reader.user_profiles().find_all(company)).await;
         c.of("UserProfiles::find", reader.user_profiles().find(company, &users)).await;
         c.of("Users::find", reader.users().find(&users)).await;
         c.of("ApiKeys::find_all", reader.api_keys().find_all()).await;
@@ -264,6 +266,8 @@ pub mod postgres {
         }
         // `Work::run` is implemented by callers of the storage and not by the adapter.
         operations.remove("Work::run");
+        // A snapshot opens a connection of its own, with the statements that set up a session.
+        operations.remove("Storage::snapshot");
         operations
     }
 

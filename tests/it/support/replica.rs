@@ -134,6 +134,10 @@ impl Storage for Reached {
         self.storage.reader()
     }
 
+    async fn snapshot(&self) -> Result<Box<dyn Reader>> {
+        self.storage.snapshot().await
+    }
+
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
         self.storage.begin(target, context).await
     }

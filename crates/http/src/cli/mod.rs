@@ -2,10 +2,13 @@
 
 mod ask;
 mod check_config;
+mod export;
 mod health;
+mod import;
 mod keys;
 mod listen;
 mod output;
+mod progress;
 mod serve;
 mod statements;
 mod token;
@@ -20,8 +23,11 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use iam_composition::{Demo, Settings};
 use migration::command_line::{CommandError, Migrate};
 
+use export::Export;
 use health::Health;
+use import::Import;
 use keys::Keys;
+use serve::MemoryFiles;
 use token::Token;
 use top::Top;
 use version::Version;
@@ -41,11 +47,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Serves the HTTP API. This is the default.
-    Serve,
+    Serve(MemoryFiles),
     /// Serves the API with in-memory storage and a demo company, and prints valid tokens and curl commands.
     ///
     /// The log contains only warnings and errors, unless IAM__LOG__FILTER or RUST_LOG is set.
-    Demo,
+    Demo(MemoryFiles),
     /// Migrates and seeds the database.
     ///
     /// This command reads only the database URL, and no other setting. The program `migration` does the same.
@@ -74,6 +80,16 @@ enum Command {
     /// Manages API keys in the configured database.
     #[command(subcommand)]
     Keys(Keys),
+    /// Writes the data of the configured database to a file, for `iam import`.
+    ///
+    /// The export is one consistent snapshot: the service may run at the same time. It contains no API keys, unless
+    /// --with-credentials is given.
+    Export(Export),
+    /// Reads a file that `iam export` has written into the configured database.
+    ///
+    /// The whole file is verified and compared with the database before anything is changed. An interrupted import
+    /// continues if it is repeated.
+    Import(Import),
     /// Prints the version.
     Version(Version),
 }
@@ -86,7 +102,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub(crate) async fn main(name: &'static str) -> ExitCode {
     let matches = Arguments::command().name(name).get_matches();
     let Arguments { command } = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match run(command.unwrap_or(Command::Serve)).await {
+    match run(command.unwrap_or_else(|| Command::Serve(MemoryFiles::default()))).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // The error is printed directly, so that it is visible at any log level and before logging is initialized.
@@ -98,11 +114,11 @@ pub(crate) async fn main(name: &'static str) -> ExitCode {
 
 async fn run(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
-        Command::Serve => serve::run(settings()?, None).await,
-        Command::Demo => {
+        Command::Serve(files) => serve::run(settings()?, None, files).await,
+        Command::Demo(files) => {
             let mut settings = settings()?;
             let demo = Demo::admit(&mut settings)?;
-            serve::run(settings, Some(demo)).await
+            serve::run(settings, Some(demo), files).await
         }
         Command::Migrate(migrate) => Ok(migrate.run().await?),
         Command::CheckConfig => check_config::run().await,
@@ -111,6 +127,8 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Top(top) => top.run().await,
         Command::Token(token) => token.run(&settings()?),
         Command::Keys(keys) => keys.run(&settings()?).await,
+        Command::Export(export) => export.run(&settings()?).await,
+        Command::Import(import) => import.run(&settings()?).await,
         Command::Version(version) => version.run(),
     }
 }

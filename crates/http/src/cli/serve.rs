@@ -3,15 +3,21 @@
 use std::error::Error;
 use std::io::{self, Write};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use iam_composition::{AdminSettings, Demo, Documentation, Metrics, Mode, ServerSettings, Settings, System, Traces};
+use clap::Args;
+use iam_composition::{
+    AdminSettings, Choice, Demo, Documentation, Metrics, Mode, Mover, ServerSettings, Settings, System, Traces,
+};
 use iam_http::{
     AdminPages, AdminServer, AllowedOrigins, ClientAddresses, ConnectionLimits, ConnectionTimeouts, HttpOptions,
     InFlightLimits, RequestSpans, Server, ServerOptions, Services,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::export::to_file;
+use super::import::into_memory;
 use super::listen::{ADMIN, API, listen};
 use super::statements::Table;
 use super::version::publish_build_info;
@@ -19,9 +25,20 @@ use super::version::publish_build_info;
 /// The target of the log lines about the start and the end of the process, whatever the name of the program.
 const TARGET: &str = "iam_http";
 
+/// The files from which and to which in-memory storage is moved.
+#[derive(Args, Default)]
+pub(super) struct MemoryFiles {
+    /// Imports this file, which `iam export` has written, into the in-memory storage at the start.
+    #[arg(long, value_name = "FILE")]
+    import: Option<PathBuf>,
+    /// Exports the in-memory storage with its credentials to this file at the end, for `iam import`.
+    #[arg(long, value_name = "FILE")]
+    export: Option<PathBuf>,
+}
+
 /// Serves the API with these settings until a signal stops the process. If `demo` is given, also prepares the demo and
 /// prints its guide.
-pub(super) async fn run(settings: Settings, demo: Option<Demo>) -> Result<(), Box<dyn Error>> {
+pub(super) async fn run(settings: Settings, demo: Option<Demo>, files: MemoryFiles) -> Result<(), Box<dyn Error>> {
     tracing::subscriber::set_global_default(RequestSpans::new(iam_composition::stderr_logs(&settings)?))?;
     let mut signals = Signals::new()?;
     let mode = match settings.server.mode {
@@ -36,6 +53,13 @@ pub(super) async fn run(settings: Settings, demo: Option<Demo>) -> Result<(), Bo
     let clients = client_addresses(&settings)?;
     let admin = admin_listener(&settings.admin).await?;
     let system = System::start(&settings).await?;
+    let memory = match &files {
+        MemoryFiles { import: None, export: None } => None,
+        MemoryFiles { .. } => Some(Mover::of_memory(&system, &settings)?),
+    };
+    if let (Some(memory), Some(path)) = (&memory, &files.import) {
+        into_memory(memory, path).await?;
+    }
     let admin = admin.map(|(listener, metrics)| {
         let (published, listed) = (system.samples.clone(), system.samples.clone());
         let pages = AdminPages {
@@ -88,6 +112,9 @@ pub(super) async fn run(settings: Settings, demo: Option<Demo>) -> Result<(), Bo
     system.stop().await;
     if let Some(traces) = traces {
         traces.finish().await;
+    }
+    if let (Some(memory), Some(path)) = (&memory, &files.export) {
+        to_file(memory, path, Choice { companies: None, with_credentials: true }).await?;
     }
     served?;
     tracing::info!(target: TARGET, "stopped");

@@ -138,6 +138,10 @@ impl Storage for Seen {
         self.store.as_ref()
     }
 
+    async fn snapshot(&self) -> Result<Box<dyn Reader>> {
+        Storage::snapshot(self.store.as_ref()).await
+    }
+
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
         self.store.begin(target, context).await
     }

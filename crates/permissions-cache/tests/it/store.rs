@@ -414,6 +414,10 @@ impl Storage for Store {
         self
     }
 
+    async fn snapshot(&self) -> Result<Box<dyn Reader>> {
+        self.memory.snapshot().await
+    }
+
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
         self.memory.begin(target, context).await
     }

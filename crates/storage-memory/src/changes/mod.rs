@@ -2,6 +2,7 @@
 
 mod catalog;
 mod company;
+mod contents;
 mod credentials;
 mod erasure;
 mod idempotency;
@@ -11,8 +12,8 @@ mod profiles;
 mod sets;
 
 use async_trait::async_trait;
-use iam_domain::AuditRecord;
-use iam_storage::{AuditLogsMut, Result, Target};
+use iam_domain::{AuditRecord, CompanyId};
+use iam_storage::{AuditLogsMut, Result, StorageError, Target};
 
 use crate::repository::Repository;
 use crate::state::{CompanyData, RowKind};
@@ -34,6 +35,22 @@ impl AuditLogsMut for Repository<Unit> {
             unit.take_id((RowKind::AuditLogs, record.id.as_uuid()))?;
             unit.recorder.appended(record.clone());
             Ok(())
+        })
+    }
+
+    async fn restore(&mut self, owner: Option<CompanyId>, records: &[AuditRecord]) -> Result<u64> {
+        self.0.change(Target::of_menu(owner), |unit| {
+            if records.iter().any(|record| record.company_id != owner) {
+                return Err(StorageError::Misuse("an audit record belongs to another owner"));
+            }
+            let mut added = 0;
+            for record in records {
+                if unit.take_id((RowKind::AuditLogs, record.id.as_uuid())).is_ok() {
+                    unit.recorder.appended(record.clone());
+                    added += 1;
+                }
+            }
+            Ok(added)
         })
     }
 }

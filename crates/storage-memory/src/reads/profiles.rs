@@ -16,4 +16,8 @@ impl<S: StateSource> UserProfiles for Repository<S> {
         let profiles = &state.company(company).profiles;
         Ok(users.into_iter().filter_map(|user| profiles.get(user)).cloned().collect())
     }
+
+    async fn find_all(&self, company: CompanyId) -> Result<Vec<UserProfile>> {
+        Ok(self.0.state().company(company).profiles.values().cloned().collect())
+    }
 }

@@ -182,10 +182,15 @@ impl CompanyData {
 
     /// Returns the ids of all rows of the company.
     pub(crate) fn ids(&self) -> impl Iterator<Item = RowId> {
+        let records = self.audit.keys().map(|cursor| (RowKind::AuditLogs, cursor.id.as_uuid()));
+        self.content_ids().chain(records)
+    }
+
+    /// Returns the ids of the rows of the company's content: all rows except the audit records.
+    pub(crate) fn content_ids(&self) -> impl Iterator<Item = RowId> {
         let items = self.menu.items.keys().map(|id| (RowKind::MenuItems, id.as_uuid()));
         let sub_items = self.menu.sub_items.keys().map(|id| (RowKind::SubMenuItems, id.as_uuid()));
-        let records = self.audit.keys().map(|cursor| (RowKind::AuditLogs, cursor.id.as_uuid()));
-        self.levels.values().flat_map(|level| level.ids()).chain(items).chain(sub_items).chain(records)
+        self.levels.values().flat_map(|level| level.ids()).chain(items).chain(sub_items)
     }
 
     /// Replaces the assignments of a user `there` with those in `wanted`.

@@ -5,6 +5,7 @@ mod assignments;
 pub(crate) mod blockers;
 mod catalog;
 mod company;
+mod contents;
 mod credentials;
 mod edits;
 mod erasure;
@@ -424,6 +425,27 @@ impl AuditLogsMut for Repository<Unit> {
                 unit.0.written.insert(record.id);
                 unit.0.recorder.appended(record.clone());
                 Ok(())
+            })
+            .await
+        })
+        .await
+    }
+
+    async fn restore(&mut self, owner: Option<CompanyId>, records: &[AuditRecord]) -> Result<u64> {
+        operation("audit_logs.restore", async {
+            self.change(Target::of_menu(owner), async |unit| {
+                if records.iter().any(|record| record.company_id != owner) {
+                    return Err(StorageError::Misuse("an audit record belongs to another owner"));
+                }
+                let sql = format!("{INSERT_RECORDS} ON CONFLICT (id) DO NOTHING RETURNING id");
+                let added = unit.column::<Uuid>(statement(sql, [json_rows(records).into()]), "id").await?;
+                let added: BTreeSet<_> = added.into_iter().map(AuditRecordId::from_uuid).collect();
+                for record in records.iter().filter(|record| added.contains(&record.id)) {
+                    unit.0.recorder.appended(record.clone());
+                }
+                let count = added.len() as u64;
+                unit.0.written.extend(added);
+                Ok(count)
             })
             .await
         })

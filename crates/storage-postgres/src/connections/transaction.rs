@@ -50,6 +50,22 @@ impl Transaction {
         Ok((Self { connection: Mutex::new(connection), pid, statement_limit, until }, row))
     }
 
+    /// Begins a read-only transaction in which every statement sees the same snapshot of the database. When the time
+    /// `limit` has passed, every further statement fails.
+    pub(crate) async fn begin_snapshot(connections: &Connections, limit: Duration) -> Result<Self, DbErr> {
+        let mut connection = connections.acquire().await?;
+        let until = Instant::now() + limit;
+        let statement_limit = connections.limit();
+        // The first query takes the snapshot, so that it exists when this function returns.
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+            SELECT set_config('idle_in_transaction_session_timeout', '0', true), pg_backend_pid() AS pid";
+        connection.in_transaction = true;
+        let row = connection.query_one_unprepared(begin, at_most(statement_limit, until)?).await?;
+        let row =
+            row.ok_or_else(|| DbErr::RecordNotFound("the first query of a transaction returned no row".to_owned()))?;
+        Ok(Self { connection: Mutex::new(connection), pid: row.try_get("", "pid")?, statement_limit, until })
+    }
+
     /// Returns the process id of the session's backend on the server.
     pub(crate) fn pid(&self) -> i32 {
         self.pid

@@ -28,4 +28,16 @@ impl<T: Executor> UserProfiles for Repository<T> {
         })
         .await
     }
+
+    async fn find_all(&self, company: CompanyId) -> Result<Vec<UserProfile>> {
+        operation("user_profiles.find_all", async {
+            let sql = format!(
+                "SELECT {} FROM user_profiles AS own WHERE company_id = $1 ORDER BY user_id",
+                columns::<user_profiles::Entity>("own")
+            );
+            let find = self.for_company(company, statement(sql, [company.as_uuid().into()]));
+            self.query::<user_profiles::Model, _>(find).await
+        })
+        .await
+    }
 }

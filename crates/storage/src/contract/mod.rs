@@ -293,6 +293,12 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         an_erased_company_cannot_be_changed,
         an_erasure_that_is_rolled_back_deletes_nothing,
         the_ids_of_erased_rows_can_be_used_again;
+    contents:
+        content_is_read_as_installed,
+        content_cannot_use_the_ids_of_another_company,
+        content_must_refer_to_the_catalog,
+        audit_records_are_restored_once,
+        a_snapshot_does_not_change;
     profiles:
         a_profile_is_read_as_written,
         profiles_of_two_companies_are_separate,

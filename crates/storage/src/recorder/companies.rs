@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Recorder;
 use crate::record_changes::updated;
-use crate::{Assigned, ErasedRows, Forgotten};
+use crate::{Assigned, CompanyContent, CopiedLevel, ErasedRows, Forgotten};
 
 impl Recorder {
     /// Records that expired assignments of a user were removed. They had no effect any more, so no decision changes.
@@ -23,6 +23,22 @@ impl Recorder {
     /// Records that a company was provisioned.
     pub fn provisioned(&mut self, company: CompanyId) {
         self.record("company.provisioned", EntityType::Company, company.as_uuid(), json!({}));
+    }
+
+    /// Records that the content of a company was replaced. The record states the number of rows, because the rows of a
+    /// company can be many.
+    pub fn company_imported(&mut self, content: &CompanyContent) {
+        let cells = |level: &CopiedLevel| level.views.len() + level.features.len();
+        let rows = json!({
+            "levels": content.levels.len(),
+            "cells": content.levels.iter().map(cells).sum::<usize>(),
+            "assignments": content.assignments(),
+            "modules": content.modules.len(),
+            "menuItems": content.menu.items.len() + content.menu.sub_items.len(),
+            "profiles": content.profiles.len(),
+        });
+        let changes = json!({ "rows": rows });
+        self.record("company.imported", EntityType::Company, content.company.as_uuid(), changes);
     }
 
     /// Records that the name or the status of a company changed. A suspension only removes: a company that has exhausted

@@ -7,7 +7,9 @@ use iam_domain::{
     Quota, QuotaOverrides, Scope, SubMenuItem, SubMenuItemId, UserId, UserLevel, UserLevelId, UserProfile, View,
     ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
 };
-use iam_storage::{IdempotencyRecord, IdempotentRequest, LevelsEdit, Storage, Target};
+use iam_storage::{
+    AuditFilter, CompanyContent, IdempotencyRecord, IdempotentRequest, LevelsEdit, PageBounds, Storage, Target,
+};
 use iam_storage_postgres::PostgresStorage;
 
 use super::counts::{Counts, begin};
@@ -251,6 +253,19 @@ pub async fn changes_to_the_catalog(counts: &mut Counts<'_>, storage: &PostgresS
     c.of("ModulesMut::update", tx.modules_mut().update(&Module { enabled: false, ..made })).await;
     c.of("ModulesMut::delete", tx.modules_mut().delete(module(1))).await;
     c.of("UnitOfWork::commit (catalog)", unit.commit()).await;
+}
+
+/// Installs the content that the company has, and restores no audit records.
+pub async fn imports(counts: &mut Counts<'_>, storage: &PostgresStorage) {
+    let company = company();
+    let copy = storage.reader().snapshots().load_copy(company).await.unwrap().value;
+    let content = CompanyContent::new(copy, storage.reader().user_profiles().find_all(company).await.unwrap());
+    let logs = storage.reader().audit_logs();
+    let newest = AuditFilter::default();
+    let page = logs.list_for_company(Some(company), &newest, None, PageBounds::records(9)).await.unwrap();
+    let mut unit = begin(storage, Target::Company(company)).await.unwrap();
+    counts.of("CompanyContentsMut::install", unit.company_contents_mut().install(&content)).await;
+    counts.of("AuditLogsMut::restore", unit.audit_logs_mut().restore(Some(company), &page.records)).await;
 }
 
 pub async fn erasure(counts: &mut Counts<'_>, storage: &PostgresStorage) {
