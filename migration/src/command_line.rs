@@ -56,8 +56,8 @@ pub enum CommandError {
         /// The address of the database.
         address: String,
     },
-    /// The results cannot be printed. The command may have changed the database.
-    #[error("the results cannot be written to standard output: {0}")]
+    /// The results cannot be printed, but the command has succeeded so far: it may have changed the database.
+    #[error("the results cannot be written to standard output, although the command has succeeded: {0}")]
     Output(#[source] io::Error),
     /// The terminal cannot be read or written.
     #[error("the confirmation cannot be read: {0}")]

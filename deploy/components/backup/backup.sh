@@ -15,9 +15,11 @@ cd "$BACKUP_FOLDER"
 rm -f iam-*.dump.part
 name=iam-$(date -u +%Y%m%dT%H%M%SZ).dump
 trap 'rm -f "$name.part"' EXIT
+trap 'exit 1' HUP INT TERM
 # docs/persistence.md explains the options.
-PGOPTIONS='-c iam.company=all' pg_dump --dbname="$DATABASE_URL" --enable-row-security --format=custom \
-    --exclude-table-data='effective_*' --exclude-table-data=nav_trail --file="$name.part"
+PGOPTIONS='-c iam.company=all' pg_dump --dbname="$DATABASE_URL" --enable-row-security --format=custom --no-blobs \
+    --exclude-schema=iam_original --exclude-table-data=effective_view_permissions \
+    --exclude-table-data=effective_feature_permissions --exclude-table-data=nav_trail --file="$name.part"
 pg_restore --list "$name.part" >/dev/null
 mv "$name.part" "$name"
 echo "wrote $name"

@@ -12,6 +12,6 @@ SELECT 'CREATE ROLE iam_backup LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHE
 ALTER ROLE iam_backup PASSWORD :'password';
 GRANT USAGE ON SCHEMA :"schema", :"lock_schema" TO iam_backup;
 GRANT SELECT ON ALL TABLES IN SCHEMA :"schema", :"lock_schema" TO iam_backup;
-ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" GRANT SELECT ON TABLES TO iam_backup;
+ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA :"schema" GRANT SELECT ON TABLES TO iam_backup;
 GRANT UPDATE (last_backup_at) ON iam_installation TO iam_backup;
 SQL

@@ -24,19 +24,20 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 
-CREATE FUNCTION pg_temp.iam_is_list(value text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION pg_temp.iam_is_list(value text, longest integer) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE jsonb_typeof(parsed)
         WHEN 'null' THEN true
         WHEN 'array' THEN NOT EXISTS (
-            SELECT FROM jsonb_array_elements(parsed) AS item WHERE jsonb_typeof(item) <> 'string' OR btrim(item #>> '{}') = ''
+            SELECT FROM jsonb_array_elements(parsed) AS item
+            WHERE jsonb_typeof(item) <> 'string' OR btrim(item #>> '{}') = '' OR length(item #>> '{}') > longest
         )
         ELSE false
     END
     FROM (SELECT coalesce(pg_temp.iam_json(value), 'false') AS parsed) AS whole
 $$;
 
-CREATE FUNCTION pg_temp.iam_list(value text) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN pg_temp.iam_is_list(value) THEN nullif(pg_temp.iam_json(value), 'null') END
+CREATE FUNCTION pg_temp.iam_list(value text, longest integer) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN pg_temp.iam_is_list(value, longest) THEN nullif(pg_temp.iam_json(value), 'null') END
 $$;
 
 CREATE FUNCTION pg_temp.iam_record(value text) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
@@ -47,8 +48,12 @@ CREATE FUNCTION pg_temp.iam_integer(value text) RETURNS integer LANGUAGE sql IMM
     SELECT CASE WHEN value ~ '^\s*[+-]?[0-9]{1,9}\s*$' THEN btrim(value)::integer ELSE 0 END
 $$;
 
+CREATE FUNCTION pg_temp.iam_is_time(value timestamp) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(value BETWEEN '0001-01-01' AND '9999-12-31', true)
+$$;
+
 CREATE FUNCTION pg_temp.iam_time(value timestamp) RETURNS timestamptz LANGUAGE sql STABLE AS $$
-    SELECT coalesce(value AT TIME ZONE 'UTC', now())
+    SELECT CASE WHEN pg_temp.iam_is_time(value) THEN coalesce(value AT TIME ZONE 'UTC', now()) ELSE now() END
 $$;
 
 CREATE FUNCTION pg_temp.iam_name(name text, id uuid) RETURNS text LANGUAGE sql IMMUTABLE AS $$
@@ -61,14 +66,15 @@ pub(crate) const COPIES: [Copy; 17] = [
     copied(
         "views",
         "INSERT INTO views (id, name, url, category, description, icon, requires_auth, created_at, updated_at)
-        SELECT id, pg_temp.iam_name(name, id), url, category, description, icon, coalesce(requires_auth, true),
+        SELECT id, pg_temp.iam_name(name, id), CASE WHEN btrim(url) = '' THEN 'unnamed-' || id ELSE url END, category, description, icon, coalesce(requires_auth, true),
             pg_temp.iam_time(created_at), pg_temp.iam_time(updated_at)
         FROM iam_original.views AS o WHERE {kept}",
     ),
     copied(
         "modules",
         "INSERT INTO modules (id, code, name, description, icon, enabled, priority, created_at, updated_at)
-        SELECT id, code, pg_temp.iam_name(name, id), description, icon, coalesce(enabled, true),
+        SELECT id, CASE WHEN btrim(code) = '' THEN 'unnamed-' || id ELSE code END, pg_temp.iam_name(name, id), description,
+            icon, coalesce(enabled, true),
             CASE WHEN priority IN ('standard', 'optional', 'premium') THEN priority ELSE 'standard' END,
             pg_temp.iam_time(created_at), pg_temp.iam_time(updated_at)
         FROM iam_original.modules AS o WHERE {kept}",
@@ -77,7 +83,7 @@ pub(crate) const COPIES: [Copy; 17] = [
         "features",
         "INSERT INTO features
             (id, key, name, description, resource_type, actions, category, enabled, created_at, updated_at)
-        SELECT id, key, pg_temp.iam_name(name, id), description, resource_type, pg_temp.iam_list(actions), category,
+        SELECT id, CASE WHEN btrim(key) <> '' THEN key END, pg_temp.iam_name(name, id), description, resource_type, pg_temp.iam_list(actions, 50), category,
             coalesce(enabled, true), pg_temp.iam_time(created_at), pg_temp.iam_time(updated_at)
         FROM iam_original.features AS o WHERE {kept}",
     ),
@@ -154,7 +160,7 @@ pub(crate) const COPIES: [Copy; 17] = [
             feature_id, is_entrypoint, created_at, updated_at)
         SELECT o.id, o.company_id, pg_temp.iam_name(o.label, o.id), o.icon,
             CASE WHEN o.priority IN ('standard', 'optional', 'premium') THEN o.priority ELSE 'standard' END,
-            pg_temp.iam_list(o.required_permissions), pg_temp.iam_integer(o.sort_order), view.id, feature.id,
+            pg_temp.iam_list(o.required_permissions, 255), pg_temp.iam_integer(o.sort_order), view.id, feature.id,
             coalesce(o.is_entrypoint, true), pg_temp.iam_time(o.created_at), pg_temp.iam_time(o.updated_at)
         FROM iam_original.menu_items AS o
         LEFT JOIN iam_original.views AS view ON view.id = o.view_id

@@ -21,9 +21,13 @@ pub enum AdoptionError {
         /// The missing columns, and the columns of another type.
         differences: Vec<String>,
     },
-    /// Objects of other programs depend on the tables, and would then refer to the moved tables.
-    #[error("other objects depend on the original tables: {}; drop them first", .0.join("; "))]
+    /// Objects of other programs depend on the tables, and would then refer to the moved tables, or row-level security could
+    /// hide rows.
+    #[error("other objects depend on the original tables: {}; drop or disable them first", .0.join("; "))]
     Dependents(Vec<String>),
+    /// Other sessions use the original tables.
+    #[error("other sessions use the original tables: stop the original system, and try again")]
+    InUse,
     /// Rows violate the constraints of the service, and no repair was chosen for them.
     #[error("rows violate the constraints of the service")]
     Unrepaired(Box<Report>),

@@ -14,7 +14,8 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction};
 
 use crate::bookkeeping::Bookkeeping;
 use crate::session::{Records, begin, statement};
-use crate::{INDEXES, LockWait, Migrator, apply, build_indexes};
+use crate::waiting::is_contention;
+use crate::{INDEXES, LockWait, Migrator, apply, build_indexes, to_name_conflict};
 use copy::{COPIES, FUNCTIONS, STATES};
 use original::TABLES;
 use problems::Action;
@@ -38,8 +39,6 @@ pub enum Mode {
 /// Adopts the tables of the original system in the current schema. The role must own them, and must be permitted to create
 /// a schema. No other program may use the tables meanwhile: they are locked, and moved to the schema [`ARCHIVE`].
 ///
-/// With [`Mode::DryRun`], returns the report of the adoption that would be made, also if rows remain without a repair.
-///
 /// # Errors
 ///
 /// Returns [`AdoptionError`] if the database is not one of the original system, if rows violate constraints and have no
@@ -55,10 +54,10 @@ pub async fn adopt(db: &DatabaseConnection, repairs: &[Repair], mode: Mode) -> R
     let mut report = Report { repairs: repairs.to_vec(), ..Report::default() };
     find_problems(&tx, &mut report).await?;
     if !report.is_complete() {
-        return if mode == Mode::DryRun { Ok(report) } else { Err(AdoptionError::Unrepaired(Box::new(report))) };
+        return Err(AdoptionError::Unrepaired(Box::new(report)));
     }
     tx.execute_unprepared(&format!("SET LOCAL search_path = {own}")).await?;
-    apply::<Migrator>(&tx, &bookkeeping).await?;
+    apply::<Migrator>(&tx, &bookkeeping).await.map_err(to_name_conflict)?;
     for copy in COPIES {
         let count = copy_table(&tx, &copy).await?;
         report.tables.push(count);
@@ -89,7 +88,9 @@ async fn archive(tx: &DatabaseTransaction) -> Result<String, AdoptionError> {
         return Err(AdoptionError::ArchiveExists(ARCHIVE));
     }
     let names: Vec<_> = TABLES.iter().map(|(table, _)| *table).collect();
-    tx.execute_unprepared(&format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", names.join(", "))).await?;
+    let lock = format!("SET LOCAL lock_timeout = '5s'; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", names.join(", "));
+    let locked = tx.execute_unprepared(&lock).await;
+    locked.map_err(|error| if is_contention(&error) { AdoptionError::InUse } else { error.into() })?;
     tx.execute_unprepared(&format!("CREATE SCHEMA {ARCHIVE}")).await?;
     for table in names {
         tx.execute_unprepared(&format!("ALTER TABLE {table} SET SCHEMA {ARCHIVE}")).await?;

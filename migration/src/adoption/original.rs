@@ -1,5 +1,7 @@
 //! The tables of the original system: their names, and the columns by which they are recognized.
 
+use std::collections::BTreeMap;
+
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use super::error::AdoptionError;
@@ -182,21 +184,31 @@ const DIFFERENCES: &str = r#"
     WHERE found.type IS DISTINCT FROM expected.type
     ORDER BY expected.tab COLLATE "C", expected.col COLLATE "C""#;
 
-/// Query for the objects of other programs that depend on the tables $1: foreign keys, and views.
+/// Query for what would refer to the moved tables $1, or depends on their rows: objects of other programs, and row-level
+/// security, which could hide rows. Constraints, indexes, defaults and internal triggers of the tables belong to them.
 const DEPENDENTS: &str = r#"
     WITH own AS (
-        SELECT oid FROM pg_class
+        SELECT oid, reltype, relrowsecurity FROM pg_class
         WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relname = ANY($1)
     )
-    SELECT format('foreign key %s of table %s', conname, conrelid::regclass) AS name FROM pg_constraint
-    WHERE contype = 'f' AND confrelid IN (SELECT oid FROM own) AND conrelid NOT IN (SELECT oid FROM own)
+    SELECT DISTINCT pg_describe_object(classid, objid, 0) AS name FROM pg_depend
+    WHERE deptype IN ('n', 'a') AND (
+            (refclassid = 'pg_class'::regclass AND refobjid IN (SELECT oid FROM own))
+            OR (refclassid = 'pg_type'::regclass AND refobjid IN (SELECT reltype FROM own))
+        )
+        AND NOT (classid = 'pg_constraint'::regclass
+            AND objid IN (SELECT oid FROM pg_constraint WHERE conrelid IN (SELECT oid FROM own)))
+        AND NOT (classid = 'pg_class'::regclass
+            AND objid IN (SELECT indexrelid FROM pg_index WHERE indrelid IN (SELECT oid FROM own)))
+        AND NOT (classid = 'pg_attrdef'::regclass
+            AND objid IN (SELECT oid FROM pg_attrdef WHERE adrelid IN (SELECT oid FROM own)))
+        AND NOT (classid = 'pg_trigger'::regclass
+            AND objid IN (SELECT oid FROM pg_trigger WHERE tgisinternal AND tgrelid IN (SELECT oid FROM own)))
     UNION
-    SELECT format('view %s', ev_class::regclass) FROM pg_rewrite JOIN pg_depend ON objid = pg_rewrite.oid
-    WHERE classid = 'pg_rewrite'::regclass AND refobjid IN (SELECT oid FROM own)
+    SELECT format('row-level security of table %s', oid::regclass) FROM own WHERE relrowsecurity
     ORDER BY name"#;
 
-/// Checks that the current schema contains the tables of the original system, and that no object of another program
-/// depends on them.
+/// Checks that the current schema contains the tables of the original system, and that nothing else depends on them.
 pub(crate) async fn recognize(tx: &DatabaseTransaction) -> Result<(), AdoptionError> {
     let column = |of: fn(&'static str, (&'static str, &'static str)) -> &'static str| -> Vec<String> {
         let columns = TABLES.iter().flat_map(|(table, columns)| columns.iter().map(|column| of(table, *column)));
@@ -205,13 +217,21 @@ pub(crate) async fn recognize(tx: &DatabaseTransaction) -> Result<(), AdoptionEr
     let (tables, names, types) = (column(|table, _| table), column(|_, (name, _)| name), column(|_, (_, kind)| kind));
     let rows = tx.query_all_raw(statement(DIFFERENCES, [tables.into(), names.into(), types.into()])).await?;
     let mut differences = Vec::with_capacity(rows.len());
+    let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in &rows {
         let text = |name: &str| row.try_get::<String>("", name);
         let (table, column, expected) = (text("tab")?, text("col")?, text("expected")?);
-        differences.push(match row.try_get::<Option<String>>("", "found")? {
-            Some(found) => format!("{table}.{column} has the type {found} instead of {expected}"),
-            None => format!("{table}.{column} is missing"),
-        });
+        match row.try_get::<Option<String>>("", "found")? {
+            Some(found) => differences.push(format!("{table}.{column} has the type {found} instead of {expected}")),
+            None => missing.entry(table).or_default().push(column),
+        }
+    }
+    for (table, columns) in TABLES {
+        match missing.remove(table) {
+            Some(names) if names.len() == columns.len() => differences.push(format!("the table {table} is missing")),
+            Some(names) => differences.extend(names.iter().map(|name| format!("{table}.{name} is missing"))),
+            None => {}
+        }
     }
     if !differences.is_empty() {
         return Err(AdoptionError::NotTheOriginal { differences });

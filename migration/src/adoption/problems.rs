@@ -11,6 +11,10 @@ pub enum ProblemKind {
     DuplicateNames,
     /// Levels, views, modules, features and menu items whose name or label is blank.
     BlankNames,
+    /// Views, modules and features whose URL, code or key is blank.
+    BlankKeys,
+    /// Rows with a time outside the years 1 to 9999.
+    InvalidTimes,
     /// Cells whose state is not `allow`, `deny` or `inherit`.
     UnknownStates,
     /// Cells without a value.
@@ -21,7 +25,7 @@ pub enum ProblemKind {
     UnknownPriorities,
     /// Cells whose action is blank.
     BlankActions,
-    /// Lists of actions or of required permissions that are not JSON arrays of strings.
+    /// Lists of actions or of required permissions that are not JSON arrays of strings of a permitted length.
     InvalidLists,
     /// Positions and depths that are not integers.
     InvalidNumbers,
@@ -51,9 +55,11 @@ pub(crate) type RepairOption = (&'static str, Action, &'static str);
 
 impl ProblemKind {
     /// All kinds, in the order of reports.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::DuplicateNames,
         Self::BlankNames,
+        Self::BlankKeys,
+        Self::InvalidTimes,
         Self::UnknownStates,
         Self::MissingValues,
         Self::UnknownScopes,
@@ -74,6 +80,8 @@ impl ProblemKind {
         match self {
             Self::DuplicateNames => "duplicate-names",
             Self::BlankNames => "blank-names",
+            Self::BlankKeys => "blank-keys",
+            Self::InvalidTimes => "invalid-times",
             Self::UnknownStates => "unknown-states",
             Self::MissingValues => "missing-values",
             Self::UnknownScopes => "unknown-scopes",
@@ -96,6 +104,8 @@ impl ProblemKind {
                 &[("rename", Action::Replace, "appends a number to the names of all but the oldest level")]
             }
             Self::BlankNames => &[("rename", Action::Replace, "uses the id as the name")],
+            Self::BlankKeys => &[("rename", Action::Replace, "uses unnamed- and the id; a feature then has no key")],
+            Self::InvalidTimes => &[("now", Action::Replace, "stores the time of the adoption")],
             Self::UnknownStates => &[
                 ("inherit", Action::Replace, "stores the state inherit, as the original system decided"),
                 ("drop", Action::Drop, "omits the cells"),
@@ -128,6 +138,9 @@ impl ProblemKind {
     /// Returns the queries for the rows of this kind: the table, and a condition on its row `o`. Tables of the original
     /// system are in the schema [`ARCHIVE`](super::ARCHIVE), which the search path contains.
     pub(crate) const fn conditions(self) -> &'static [(&'static str, &'static str)] {
+        const CREATED: &str = "NOT pg_temp.iam_is_time(o.created_at)";
+        const CREATED_OR_UPDATED: &str =
+            "NOT (pg_temp.iam_is_time(o.created_at) AND pg_temp.iam_is_time(o.updated_at))";
         const NO_INTEGER: &str = "btrim(o.sort_order) <> '' AND o.sort_order !~ '^\\s*[+-]?[0-9]{1,9}\\s*$'";
         const NO_CELL_PARENT: &str = "NOT EXISTS (SELECT FROM user_levels AS l WHERE l.id = o.user_level_id)
             OR NOT EXISTS (SELECT FROM views AS v WHERE v.id = o.view_id)";
@@ -151,6 +164,26 @@ impl ProblemKind {
                 ("menu_items", "btrim(o.label) = ''"),
                 ("sub_menu_items", "btrim(o.label) = ''"),
             ],
+            Self::BlankKeys => {
+                &[("views", "btrim(o.url) = ''"), ("modules", "btrim(o.code) = ''"), ("features", "btrim(o.key) = ''")]
+            }
+            Self::InvalidTimes => &[
+                ("views", CREATED_OR_UPDATED),
+                ("modules", CREATED_OR_UPDATED),
+                ("features", CREATED_OR_UPDATED),
+                ("feature2views", CREATED),
+                ("module2views", CREATED),
+                ("module2features", CREATED),
+                ("company2modules", CREATED_OR_UPDATED),
+                ("user_levels", CREATED_OR_UPDATED),
+                ("user_level_view_permissions", CREATED_OR_UPDATED),
+                ("user_level_feature_permissions", CREATED_OR_UPDATED),
+                ("user_user_levels", CREATED),
+                ("menu_items", CREATED_OR_UPDATED),
+                ("sub_menu_items", CREATED_OR_UPDATED),
+                ("nav_trail", CREATED),
+                ("iam_audit_logs", "NOT pg_temp.iam_is_time(o.\"timestamp\")"),
+            ],
             Self::UnknownStates => {
                 &[("user_level_view_permissions", "(o.state IN ('allow', 'deny', 'inherit')) IS NOT TRUE")]
             }
@@ -164,10 +197,10 @@ impl ProblemKind {
             ],
             Self::BlankActions => &[("user_level_feature_permissions", "btrim(o.action) = ''")],
             Self::InvalidLists => &[
-                ("features", "btrim(o.actions) <> '' AND NOT pg_temp.iam_is_list(o.actions)"),
+                ("features", "btrim(o.actions) <> '' AND NOT pg_temp.iam_is_list(o.actions, 50)"),
                 (
                     "menu_items",
-                    "btrim(o.required_permissions) <> '' AND NOT pg_temp.iam_is_list(o.required_permissions)",
+                    "btrim(o.required_permissions) <> '' AND NOT pg_temp.iam_is_list(o.required_permissions, 255)",
                 ),
             ],
             Self::InvalidNumbers => &[

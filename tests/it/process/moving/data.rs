@@ -99,7 +99,7 @@ async fn content(storage: &dyn Storage, company: CompanyId) -> CompanyContent {
             user_level_id: level.id,
             feature_id: feature.id,
             action: Action::read(),
-            value: (place + number) % 3 != 0,
+            value: !(place + number).is_multiple_of(3),
             scope: Scope::Company,
             modifiable: true,
             created_at: at(6),

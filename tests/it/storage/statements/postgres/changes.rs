@@ -173,7 +173,8 @@ pub async fn changes_to_a_company(counts: &mut Counts<'_>, storage: &PostgresSto
     let quotas = QuotaOverrides([(Quota::Levels, 7)].into());
     let replace = tx.company_quotas_mut().replace_overrides(company, &quotas);
     c.of("CompanyQuotasMut::replace_overrides", replace).await;
-    let ceilings = Ceilings { hidden_views: [ViewId::from_uuid(uuid::Uuid::nil())].into(), ..Ceilings::default() };
+    let ceilings =
+        Ceilings { hidden_views: [ViewId::from_uuid(uuid::Uuid::from_u128(1))].into(), ..Ceilings::default() };
     let replace = tx.company_ceilings_mut().replace_ceilings(company, &ceilings);
     c.of("CompanyCeilingsMut::replace_ceilings", replace).await;
     let key = IdempotencyKey::parse("key").unwrap();
