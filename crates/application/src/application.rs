@@ -12,6 +12,7 @@ use crate::idempotency::KeysInFlight;
 use crate::lists::cursor_key::KnownCursorKey;
 use crate::preview_turns::PreviewTurns;
 use crate::profile_queue::ProfileQueue;
+use crate::staleness::may_use_replicas;
 use crate::{BudgetOptions, Budgets};
 
 /// The use cases of the service, which share one storage backend. Wrap the application in an `Arc` to share it.
@@ -84,8 +85,10 @@ impl Application {
         Self { quotas, ..self }
     }
 
+    /// Returns the read operations of the storage. They use read replicas if the request permits it, and if there are any.
     pub(crate) fn reader(&self) -> &dyn Reader {
-        self.storage.reader()
+        let of_replicas = if may_use_replicas() { self.storage.reader_of_replicas() } else { None };
+        of_replicas.unwrap_or_else(|| self.storage.reader())
     }
 
     /// Waits until all changes in progress have completed (graceful shutdown). Call this method after the server has

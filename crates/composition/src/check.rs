@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::settings::Collected;
-use crate::wiring::{StartError, open, options};
+use crate::wiring::{StartError, open, service_options};
 use crate::{Settings, SettingsError, StorageMode, issuers, telemetry, traces};
 
 /// The outcome of a check of all settings.
@@ -53,7 +53,7 @@ fn port_problem(settings: &Settings) -> Option<String> {
 fn storage_problem(settings: &Settings) -> Option<StartError> {
     match StorageMode::try_from(settings) {
         Ok(StorageMode::InMemory) => None,
-        Ok(StorageMode::Postgres(url)) => open(&options(url, &settings.database)).err(),
+        Ok(StorageMode::Postgres(url)) => open(&service_options(url, settings)).err(),
         Err(error) => Some(error.into()),
     }
 }

@@ -56,6 +56,7 @@ impl Samples {
         }
         self.permissions.stats().publish();
         if let Some(database) = &self.database {
+            database.publish_metrics();
             let pool = database.pool();
             let used = pool.size.saturating_sub(pool.idle);
             for (state, count) in [("idle", pool.idle), ("used", used), ("max", pool.max)] {

@@ -127,7 +127,7 @@ impl System {
             }
             StorageMode::Postgres(url) => {
                 iam_storage_postgres::describe_metrics();
-                let storage = Arc::new(open(&options(url, &settings.database))?);
+                let storage = Arc::new(open(&service_options(url, settings))?);
                 tracing::info!(address = storage.address(), "[IAM Database] Using PostgreSQL persistence");
                 tasks.spawn(monitor::until_ready(Arc::clone(&storage), Arc::clone(&progress)));
                 let shared = || Arc::clone(&storage);
@@ -215,10 +215,22 @@ pub(crate) fn open(options: &PostgresOptions) -> Result<PostgresStorage, StartEr
             OptionsError::ListenerUrl(problem) => {
                 ("database.direct_url (IAM__DATABASE__DIRECT_URL)", problem.to_string())
             }
+            OptionsError::ReplicaUrl(problem) => {
+                ("database.replica_urls (IAM__DATABASE__REPLICA_URLS)", problem.to_string())
+            }
             other => ("database", other.to_string()),
         };
         SettingsError::Invalid { key: key.to_owned(), problem }.into()
     })
+}
+
+/// Returns the options of the PostgreSQL adapter of the service, which may read from replicas.
+pub(crate) fn service_options(url: SecretString, settings: &Settings) -> PostgresOptions {
+    PostgresOptions {
+        replica_urls: settings.database.replica_urls.clone(),
+        replica_max_age: settings.cache.lease,
+        ..options(url, &settings.database)
+    }
 }
 
 /// Returns the options of the PostgreSQL adapter.

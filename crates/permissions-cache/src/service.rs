@@ -16,7 +16,7 @@ use crate::engine::outcome::Outcome;
 use crate::freshness::Freshness;
 use crate::freshness::clock::Moment;
 use crate::loading::allowance::LoadAllowance;
-use crate::loading::context::Context;
+use crate::loading::context::{Context, Source};
 use crate::loading::error::unavailable;
 use crate::loading::loads::Loads;
 use crate::loading::menus::Menus;
@@ -157,7 +157,8 @@ impl Permissions {
         let first = states.next();
         if !states.all(|state| Some(state) == first) {
             // A change was committed between two of the reads, so all subjects are loaded again from one snapshot.
-            self.resolver.load_together(company, subjects, consistency, &mut found, loads).await?;
+            let from = (consistency, Source::Primary);
+            self.resolver.load_together(company, subjects, from, &mut found, loads).await?;
         }
         let access = |subject: &Subject| {
             let (set, age) =

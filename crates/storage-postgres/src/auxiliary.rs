@@ -2,6 +2,7 @@
 //! each API key. Each write is one statement.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -55,7 +56,7 @@ fn steps() -> String {
 }
 
 #[async_trait]
-impl NavTrail for Repository<Pool> {
+impl NavTrail for Repository<Arc<Pool>> {
     async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>> {
         operation("nav_trail.find_by_session", async {
             let columns = columns::<nav_trail::Entity>("step");
@@ -146,7 +147,7 @@ impl NavTrail for Repository<Pool> {
 }
 
 #[async_trait]
-impl ApiKeyUses for Repository<Pool> {
+impl ApiKeyUses for Repository<Arc<Pool>> {
     async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()> {
         operation("api_key_uses.record", async {
             // Rows are locked in the order of their ids, so that concurrent updates of the same keys do not deadlock.
@@ -171,7 +172,7 @@ const VIEW_ROWS: &str = "effective_view_permissions";
 const FEATURE_ROWS: &str = "effective_feature_permissions";
 
 /// Operations that are the same for both tables of effective-permission rows.
-impl Repository<Pool> {
+impl Repository<Arc<Pool>> {
     async fn drop_of_user(&self, table: &str, company: CompanyId, user: UserId) -> Result<u64> {
         let sql = format!("DELETE FROM {table} WHERE company_id = $1 AND user_id = $2 RETURNING 1");
         let delete = self.for_company(company, statement(sql, [company.as_uuid().into(), user.as_uuid().into()]));
@@ -280,7 +281,7 @@ where
 }
 
 #[async_trait]
-impl EffectiveViewPermissions for Repository<Pool> {
+impl EffectiveViewPermissions for Repository<Arc<Pool>> {
     async fn find(&self, company: CompanyId, user: UserId, view: ViewId) -> Result<Option<EffectiveViewPermission>> {
         operation("effective_view_permissions.find", async {
             let sql = format!(
@@ -399,7 +400,7 @@ impl EffectiveViewPermissions for Repository<Pool> {
 }
 
 #[async_trait]
-impl EffectiveFeaturePermissions for Repository<Pool> {
+impl EffectiveFeaturePermissions for Repository<Arc<Pool>> {
     async fn find(
         &self,
         company: CompanyId,

@@ -122,6 +122,11 @@ pub(crate) fn is_forbidden(error: &DbErr) -> bool {
     code(error).as_deref() == Some("42501")
 }
 
+/// Returns `true` if the server has cancelled a read: after a timeout, or, on a standby, in order to replay a change.
+pub(crate) fn is_cancelled(error: &DbErr) -> bool {
+    matches!(code(error).as_deref(), Some("40001" | "57014"))
+}
+
 /// Returns `true` if the error shows that the connection is outdated although its server responds. There are three
 /// causes: the schema changed, and with it the result types of a prepared statement; a pooler switched to a server
 /// session with other prepared statements; or the server has become read-only. In each case nothing was committed.

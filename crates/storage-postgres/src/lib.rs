@@ -103,6 +103,7 @@ mod other_rules;
 mod periods;
 mod pool;
 mod reads;
+mod replicas;
 mod repository;
 mod row_security;
 mod snapshot;

@@ -2,12 +2,19 @@
 
 use crate::connections::waits::{ACQUIRE, Stage, WAITING};
 use crate::operation::{DURATIONS, ERRORS, ROWS};
+use crate::replicas::RESULTS;
 
 /// The name of the counter of audit records.
 pub(crate) const AUDIT_RECORDS: &str = "iam_audit_records_total";
 
 /// The name of the gauge of the time of the latest backup.
 pub(crate) const LAST_BACKUP: &str = "iam_last_backup_timestamp_seconds";
+
+/// The name of the counter of reads that could be sent to a read replica.
+pub(crate) const REPLICA_READS: &str = "iam_replica_reads_total";
+
+/// The name of the gauge of the read replicas in use.
+pub(crate) const REPLICAS_IN_USE: &str = "iam_replicas_in_use";
 
 /// The tables whose rows are parsed when they are read.
 const PARSED_TABLES: [&str; 7] =
@@ -44,4 +51,10 @@ pub fn describe_metrics() {
     metrics::gauge!("iam_database_running_transactions").set(0.0);
     metrics::describe_gauge!(LAST_BACKUP, "Time of the latest backup that was recorded in the database");
     metrics::gauge!(LAST_BACKUP).set(0.0);
+    metrics::describe_counter!(REPLICA_READS, "Reads that could be sent to a read replica, by what became of them");
+    for result in RESULTS {
+        metrics::counter!(REPLICA_READS, "result" => result).increment(0);
+    }
+    metrics::describe_gauge!(REPLICAS_IN_USE, "Read replicas to which reads are sent");
+    metrics::gauge!(REPLICAS_IN_USE).set(0.0);
 }

@@ -27,6 +27,11 @@ pub struct PostgresOptions {
     /// The URL for the connection that listens for notifications. It specifies the same database as [`url`](Self::url),
     /// but without a pooler in between. Default: `None`, which means that `url` is used.
     pub listener_url: Option<SecretString>,
+    /// The URLs of read replicas: standbys that stream from the database at [`url`](Self::url). Default: none.
+    pub replica_urls: Vec<SecretString>,
+    /// Maximum age of data that is read from a replica, apart from newer versions that this process knows, which a replica
+    /// must have. It should not exceed the lease of the permissions cache. Default: 2 s.
+    pub replica_max_age: Duration,
     /// Maximum number of connections in the pool, which several classes of work share. Use at least 8. Default: 16.
     pub max_connections: u32,
     /// Minimum number of connections that the pool keeps open. Default: 0.
@@ -61,6 +66,8 @@ impl PostgresOptions {
         Self {
             url: url.into(),
             listener_url: None,
+            replica_urls: Vec::new(),
+            replica_max_age: Duration::from_secs(2),
             max_connections: 16,
             min_connections: 0,
             acquire_timeout: Duration::from_secs(3),

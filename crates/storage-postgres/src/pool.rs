@@ -22,6 +22,7 @@ use crate::connections::waits::{Stage, measured};
 use crate::feed::notifier::Notifier;
 use crate::feed::poll::PollState;
 use crate::options::PostgresOptions;
+use crate::replicas::requirements::{Requirements, Version};
 use crate::repository::{Executor, Work};
 use crate::row_security::for_company;
 
@@ -45,11 +46,18 @@ pub(crate) struct Pool {
     pub(crate) change_timeout: Duration,
     /// Time after which the server terminates a session whose client sends nothing inside a transaction.
     pub(crate) silence_timeout: Duration,
+    /// What a replica must have before its data is used. `None` if there is no replica.
+    pub(crate) requirements: Option<Arc<Requirements>>,
 }
 
 impl Pool {
     /// Creates a pool that opens its first connection on first use. The current Tokio runtime owns its connections.
-    pub(crate) fn new(options: &PostgresOptions, hooks: &PoolHooks, connect: PgConnectOptions) -> Self {
+    pub(crate) fn new(
+        options: &PostgresOptions,
+        hooks: &PoolHooks,
+        connect: PgConnectOptions,
+        requirements: Option<Arc<Requirements>>,
+    ) -> Self {
         let pool = options.pool(hooks, connect.clone());
         let control = Arc::new(ControlPool::new(options, hooks, connect));
         let connections = Connections::new(pool, options.statement_limit(), Handle::current(), hooks).measured();
@@ -69,18 +77,19 @@ impl Pool {
             poll_state: PollState::default(),
             change_timeout: options.change_timeout,
             silence_timeout: options.silence_timeout,
+            requirements,
         }
     }
 }
 
-impl Executor for Pool {
+impl Executor for Arc<Pool> {
     const ATTEMPTS: u32 = 4;
 
     type Connection = Connections;
 
     fn connection(&self, work: Work) -> &Connections {
         match work {
-            Work::InPool(..) => &self.connections,
+            Work::InPool(..) | Work::Catalog => &self.connections,
             Work::WholeCompany(_) => &self.planning,
             Work::OutsidePool => self.control.connections(),
         }
@@ -93,6 +102,7 @@ impl Executor for Pool {
                 Work::WholeCompany(company) => {
                     measured(Stage::Share, self.shares.acquire(Class::Reads, Some(company))).await
                 }
+                Work::Catalog => measured(Stage::Share, self.shares.acquire(Class::Reads, None)).await,
                 Work::OutsidePool => self.control.admit().await,
             }
         };
@@ -121,5 +131,11 @@ impl Executor for Pool {
 
     fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
         for_company(company, statement)
+    }
+
+    fn learned(&self, epoch: u64, catalog: Version, company: Option<(CompanyId, Version)>) {
+        if let Some(requirements) = &self.requirements {
+            requirements.learned(epoch, catalog, company);
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use iam_domain::{CompanyId, EntityType};
-use iam_storage::{Result, StorageError};
+use iam_domain::{CompanyId, EntityType, Versions};
+use iam_storage::{Result, Stamps, StorageError};
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryResult, QueryTrait, Select, Statement,
     TryGetable,
@@ -19,6 +19,7 @@ use crate::connections::outdated::OutdatedConnections;
 use crate::connections::runtime::on_runtime;
 use crate::connections::shares::{Class, Permit};
 use crate::error::{from_db, is_retryable};
+use crate::replicas::requirements::Version;
 use crate::statement::{column, convert, incomplete};
 
 /// The executor of a repository's statements: the pool, or the transaction of a unit of work.
@@ -53,6 +54,20 @@ pub(crate) trait Executor: Send + Sync + 'static {
     /// Restricts a statement to the rows of one company (`None`: all companies). If the transaction already has this
     /// restriction, the statement is returned unchanged.
     fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement;
+
+    /// Executes a read on a read replica. Returns `None` if the read must be executed on [`Self::connection`], which is
+    /// always the case for executors without replicas.
+    fn rows_of_replica(
+        &self,
+        _statement: &Statement,
+        _work: Work,
+    ) -> impl Future<Output = Option<Vec<QueryResult>>> + Send {
+        std::future::ready(None)
+    }
+
+    /// Records versions that a read has returned: the epoch, the version of the catalog, and that of a company. Later
+    /// reads of this process from replicas are at least as recent.
+    fn learned(&self, _epoch: u64, _catalog: Version, _company: Option<(CompanyId, Version)>) {}
 }
 
 /// The connections that a statement outside a transaction uses.
@@ -63,6 +78,8 @@ pub(crate) enum Work {
     /// The connections of the pool, for a read of all data of this company, in the share of [`Class::Reads`]. The
     /// statement is planned for the size of the company, while other statements may reuse a plan for all companies.
     WholeCompany(CompanyId),
+    /// The connections of the pool, for a read of the catalog alone, in the share of [`Class::Reads`].
+    Catalog,
     /// The connections outside the pool.
     OutsidePool,
 }
@@ -81,9 +98,15 @@ impl Asked {
         let work = match self.work {
             Work::InPool(_, company) => Work::InPool(class, company),
             Work::WholeCompany(company) => Work::InPool(class, Some(company)),
+            Work::Catalog => Work::InPool(class, None),
             Work::OutsidePool => Work::OutsidePool,
         };
         Self { work, ..self }
+    }
+
+    /// Returns a read of views, features, modules or their mappings, and of nothing else.
+    pub(crate) fn of_catalog(statement: Statement) -> Self {
+        Self { statement, work: Work::Catalog }
     }
 
     /// Executes the statement as this work.
@@ -136,6 +159,15 @@ impl<T: Executor> Repository<T> {
         Asked { statement: self.0.for_company(company, statement), work: Work::InPool(Class::Reads, company) }
     }
 
+    /// Records the versions of a result. Later reads of this process from replicas are at least as recent.
+    pub(crate) fn learn(&self, company: Option<CompanyId>, versions: Versions, stamps: Stamps) {
+        let catalog = Version { version: versions.catalog, stamp: Some(stamps.catalog) };
+        // A company has no version before its first change.
+        let company = company.filter(|_| versions.company > 0);
+        let company = company.map(|id| (id, Version { version: versions.company, stamp: Some(stamps.company) }));
+        self.0.learned(versions.epoch, catalog, company);
+    }
+
     /// Returns the rows of a query as domain entities.
     pub(crate) async fn select<E, D>(&self, query: Select<E>) -> Result<Vec<D>>
     where
@@ -175,6 +207,9 @@ impl<T: Executor> Repository<T> {
     /// Returns the rows of a statement.
     pub(crate) async fn rows(&self, statement: impl Into<Asked>) -> Result<Vec<QueryResult>> {
         let Asked { statement, work } = statement.into();
+        if let Some(rows) = self.0.rows_of_replica(&statement, work).await {
+            return Ok(rows);
+        }
         let _permit = self.0.admit(work).await?;
         let connection = self.0.connection(work);
         self.attempt(|| connection.query_all_raw(statement.clone())).await.map_err(from_db)
@@ -183,6 +218,9 @@ impl<T: Executor> Repository<T> {
     /// Returns the row of a statement that returns at most one row.
     pub(crate) async fn row(&self, statement: impl Into<Asked>) -> Result<Option<QueryResult>> {
         let Asked { statement, work } = statement.into();
+        if let Some(rows) = self.0.rows_of_replica(&statement, work).await {
+            return Ok(rows.into_iter().next());
+        }
         let _permit = self.0.admit(work).await?;
         let connection = self.0.connection(work);
         self.attempt(|| connection.query_one_raw(statement.clone())).await.map_err(from_db)

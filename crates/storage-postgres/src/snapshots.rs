@@ -235,6 +235,7 @@ impl<T: Executor> Repository<T> {
         };
         let versions = Versions { epoch: epoch(&row)?, catalog: state.version, company: 0, boundary: 0 };
         let stamps = Stamps { catalog: state.stamp, company: 0 };
+        self.learn(None, versions, stamps);
         Ok((row, Stamped { versions, stamps, next_boundary: None, value }))
     }
 
@@ -254,6 +255,7 @@ impl<T: Executor> Repository<T> {
         stamped.versions.boundary = column(&row, "boundary")?;
         stamped.next_boundary = next_boundary(&row)?;
         stamped.stamps.company = column(&row, "company_stamp")?;
+        self.learn(Some(company), stamped.versions, stamped.stamps);
         Ok((row, stamped))
     }
 
@@ -393,6 +395,7 @@ impl<T: Executor> Snapshots for Repository<T> {
                 boundary: 0,
             };
             let stamps = Stamps { catalog: column(&row, "catalog_stamp")?, company: column(&row, "company_stamp")? };
+            self.learn(owner, versions, stamps);
             // All companies share the common menu, so an item that cannot be parsed is omitted.
             let items = readable::<menu_items::Model, _>("menu_items", json_column(&row, "items")?);
             let sub_items = readable::<sub_menu_items::Model, _>("sub_menu_items", json_column(&row, "sub_items")?);

@@ -1,5 +1,7 @@
 //! The PostgreSQL storage: opens the pools, and provides repositories, units of work and health checks.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use iam_database_url::UrlError;
 use iam_storage::{
@@ -20,6 +22,8 @@ use crate::feed::listener::ListenerOptions;
 use crate::operation::operation;
 use crate::options::PostgresOptions;
 use crate::pool::Pool;
+use crate::replicas::Replicas;
+use crate::replicas::reader::WithReplicas;
 use crate::repository::{Executor, Repository};
 use crate::snapshot::Snapshot;
 use crate::statement::{column, statement};
@@ -29,7 +33,9 @@ pub struct PostgresStorage {
     options: PostgresOptions,
     hooks: PoolHooks,
     listener_options: ListenerOptions,
-    repository: Repository<Pool>,
+    repository: Repository<Arc<Pool>>,
+    /// `None` if the options contain no replica.
+    replicas: Option<Repository<WithReplicas>>,
 }
 
 impl std::fmt::Debug for PostgresStorage {
@@ -48,6 +54,9 @@ pub enum OptionsError {
     /// [`PostgresOptions::listener_url`] cannot be used.
     #[error("the listener's database URL {0}")]
     ListenerUrl(#[source] UrlError),
+    /// One of [`PostgresOptions::replica_urls`] cannot be used.
+    #[error("the database URL of a replica {0}")]
+    ReplicaUrl(#[source] UrlError),
 }
 
 impl PostgresStorage {
@@ -62,8 +71,11 @@ impl PostgresStorage {
         let hooks = options.hooks();
         let connect = options.connect_options(&options.url).map_err(OptionsError::Url)?;
         let listener_options = options.listener_options(&hooks.session).map_err(OptionsError::ListenerUrl)?;
-        let repository = Repository(Pool::new(options, &hooks, connect));
-        Ok(Self { options: options.clone(), hooks, listener_options, repository })
+        let replicas = Replicas::new(options).map_err(OptionsError::ReplicaUrl)?;
+        let requirements = replicas.as_ref().map(|replicas| Arc::clone(replicas.requirements()));
+        let pool = Arc::new(Pool::new(options, &hooks, connect, requirements));
+        let replicas = replicas.map(|replicas| Repository(WithReplicas { primary: Arc::clone(&pool), replicas }));
+        Ok(Self { options: options.clone(), hooks, listener_options, repository: Repository(pool), replicas })
     }
 
     pub(crate) fn listener_options(&self) -> &ListenerOptions {
@@ -74,7 +86,7 @@ impl PostgresStorage {
         self.repository.0.runtime()
     }
 
-    pub(crate) fn repository(&self) -> &Repository<Pool> {
+    pub(crate) fn repository(&self) -> &Repository<Arc<Pool>> {
         &self.repository
     }
 
@@ -116,6 +128,13 @@ impl PostgresStorage {
         SqlxPostgresConnector::from_sqlx_postgres_pool(self.options.pool(&self.hooks, connect))
     }
 
+    /// Publishes the metrics that are read when they are scraped: the number of replicas in use.
+    pub fn publish_metrics(&self) {
+        if let Some(Repository(WithReplicas { replicas, .. })) = &self.replicas {
+            replicas.publish();
+        }
+    }
+
     /// Checks that the schema has every table and column that this adapter uses, and that the role may acquire the
     /// global lock. Executes one statement per table, which reads no rows, and one statement that tries the lock.
     ///
@@ -146,8 +165,13 @@ impl PostgresStorage {
     /// timeout plus one second, or the change timeout if there is no statement timeout. Connections that are still in
     /// use afterwards remain open until the process ends.
     pub async fn close(&self) {
-        let Pool { connections, control, .. } = &self.repository.0;
-        let close = async { tokio::join!(connections.pool().close(), control.connections().pool().close()) };
+        let Pool { connections, control, .. } = &*self.repository.0;
+        let replicas = async {
+            if let Some(Repository(WithReplicas { replicas, .. })) = &self.replicas {
+                replicas.close().await;
+            }
+        };
+        let close = async { tokio::join!(connections.pool().close(), control.connections().pool().close(), replicas) };
         let limit = self.options.statement_limit().unwrap_or(self.options.change_timeout);
         if tokio::time::timeout(limit, close).await.is_err() {
             tracing::warn!(
@@ -166,6 +190,10 @@ impl PostgresStorage {
 impl Storage for PostgresStorage {
     fn reader(&self) -> &dyn Reader {
         &self.repository
+    }
+
+    fn reader_of_replicas(&self) -> Option<&dyn Reader> {
+        self.replicas.as_ref().map(|repository| repository as _)
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Reader>> {

@@ -17,6 +17,13 @@ pub trait Storage: Send + Sync + 'static {
     /// Returns the read operations, which see the latest committed data.
     fn reader(&self) -> &dyn Reader;
 
+    /// Returns the read operations that may use read replicas, or `None` if the storage has none. A read sees at least
+    /// what this process knows to be committed: its own changes, what it has read, and what the latest poll of
+    /// [`changes`](Self::changes) has reported. It may miss later changes.
+    fn reader_of_replicas(&self) -> Option<&dyn Reader> {
+        None
+    }
+
     /// Returns the read operations on one consistent snapshot: they see the data as it was committed when this method
     /// returned, whatever changes afterwards. The snapshot has a connection of its own, until it is dropped.
     ///

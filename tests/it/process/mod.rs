@@ -25,6 +25,7 @@ mod moving;
 mod moving_files;
 mod observability;
 pub(crate) mod persistence;
+mod read_replicas;
 mod readiness;
 mod recipes;
 mod replicas;

@@ -28,7 +28,7 @@ pub struct Proxy {
 
 struct State {
     /// The host and port of the PostgreSQL server.
-    server: String,
+    server: Mutex<String>,
     /// The database to which new connections are redirected. `None` if each connection uses the database that it
     /// requests.
     database: Mutex<Option<String>>,
@@ -53,7 +53,12 @@ struct Seen {
 impl Proxy {
     /// Starts a proxy in front of the server of this database.
     pub async fn to(database: &TestDatabase) -> Self {
-        let (scheme, rest) = database.url().split_once("://").expect("the URL must have a scheme");
+        Self::in_front_of(database.url()).await
+    }
+
+    /// Starts a proxy in front of the server of this URL.
+    pub async fn in_front_of(url: &str) -> Self {
+        let (scheme, rest) = url.split_once("://").expect("the URL must have a scheme");
         let (authority, path) = rest.split_once('/').expect("the URL must name a database");
         let (user, server) = authority.rsplit_once('@').map_or(("", authority), |(user, server)| (user, server));
         let server = if server.contains(':') { server.to_owned() } else { format!("{server}:5432") };
@@ -63,7 +68,7 @@ impl Proxy {
         let separator = if path.contains('?') { '&' } else { '?' };
         let url = format!("{scheme}://{user}@127.0.0.1:{port}/{path}{separator}sslmode=disable");
         let state = Arc::new(State {
-            server,
+            server: Mutex::new(server),
             database: Mutex::default(),
             silent: watch::Sender::new(false),
             forgotten: watch::Sender::new(0),
@@ -139,6 +144,13 @@ impl Proxy {
         *self.state.database.lock().unwrap() = Some(name.to_owned());
     }
 
+    /// Redirects new connections to the server of this URL, as a failover of a virtual address does.
+    pub fn redirect(&self, url: &str) {
+        let (_, rest) = url.split_once('@').expect("the URL must have a user");
+        let (server, _) = rest.split_once('/').expect("the URL must name a database");
+        *self.state.server.lock().unwrap() = server.to_owned();
+    }
+
     /// Rejects new connections, as a stopped server does. Open connections are not affected.
     pub async fn refuse(&self) {
         let accepting = self.accepting.lock().unwrap().take();
@@ -188,7 +200,8 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
 async fn relay(client: TcpStream, state: Arc<State>) {
     let mut forgotten = state.forgotten.subscribe();
     let before = *forgotten.borrow();
-    let Ok(server) = TcpStream::connect(&state.server).await else { return };
+    let address = state.server.lock().unwrap().clone();
+    let Ok(server) = TcpStream::connect(address).await else { return };
     // A statement is sent in several small packets, which Nagle's algorithm would delay.
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();

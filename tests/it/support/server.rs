@@ -162,6 +162,13 @@ impl PostgresServer {
         self.until("SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')").await;
     }
 
+    /// Makes this standby receive nothing further from its primary.
+    pub async fn stop_streaming(&self) {
+        self.run("ALTER SYSTEM SET primary_conninfo = ''").await;
+        self.run("SELECT pg_reload_conf()").await;
+        self.until("SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)").await;
+    }
+
     /// Promotes this standby. Its former primary is not notified.
     pub async fn promote(&self) {
         self.run("SELECT pg_promote()").await;
@@ -176,7 +183,7 @@ impl PostgresServer {
     }
 
     /// Waits until a query returns `true`.
-    async fn until(&self, question: &'static str) {
+    pub async fn until(&self, question: &'static str) {
         let mut connection = PgConnection::connect(&self.url()).await.unwrap();
         until(async || query_scalar(question).fetch_one(&mut connection).await.unwrap()).await;
         connection.close().await.unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::parse::{database_duration, database_limit, duration, lock_timeout, number};
+use super::parse::{database_duration, database_limit, duration, lock_timeout, number, secret_list};
 
 /// The settings of the database.
 #[derive(Debug, Clone, Deserialize)]
@@ -17,6 +17,9 @@ pub struct DatabaseSettings {
     /// The URL for connecting to the same database directly, without a connection pooler in between. The connection
     /// that listens for wake-ups uses this URL. Default: `url`.
     pub direct_url: Option<SecretString>,
+    /// The URLs of read replicas: standbys of the database.
+    #[serde(deserialize_with = "secret_list")]
+    pub replica_urls: Vec<SecretString>,
     /// Whether the service uses the database: `true` or `false`. See
     /// [`StorageMode::select`](crate::StorageMode::select).
     pub use_database: Option<String>,
@@ -57,6 +60,7 @@ impl Default for DatabaseSettings {
         Self {
             url: None,
             direct_url: None,
+            replica_urls: Vec::new(),
             use_database: None,
             max_connections: const { NonZeroU32::new(16).unwrap() },
             min_connections: 0,

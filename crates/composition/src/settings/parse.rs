@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use config::Value;
+use secrecy::SecretString;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -162,6 +163,11 @@ pub(super) fn word<'de, D: Deserializer<'de>, T: Copy>(
     let text = String::deserialize(deserializer)?;
     let known = words.iter().find(|(word, _)| *word == text);
     known.map(|(_, value)| *value).ok_or_else(|| D::Error::custom(problem))
+}
+
+/// Deserializes a list of secrets in the forms of [`list`]. An empty string is an empty list.
+pub(super) fn secret_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SecretString>, D::Error> {
+    Ok(list(deserializer)?.into_iter().filter(|item| !item.is_empty()).map(SecretString::from).collect())
 }
 
 /// Deserializes a list: an array in the file, a comma-separated string in the environment.

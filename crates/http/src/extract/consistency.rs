@@ -1,7 +1,8 @@
 //! Reads the required consistency of a decision from the request headers.
 
+use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
-use iam_application::{FieldCode, FieldError};
+use iam_application::{FieldCode, FieldError, Reads};
 use iam_domain::Versions;
 use iam_permissions_cache::Consistency;
 
@@ -29,6 +30,13 @@ pub(crate) fn consistency(headers: &HeaderMap) -> Result<Consistency, ApiError> 
         (false, Some(least)) => Consistency::AtLeast(least),
         (false, None) => Consistency::Cached,
     })
+}
+
+/// Returns how recent the data that the request reads must be. Only a GET request without headers that ask for recent data
+/// may miss changes that other processes have just committed.
+pub(crate) fn reads(method: &Method, headers: &HeaderMap) -> Reads {
+    let asks = headers.contains_key(header::CACHE_CONTROL) || headers.contains_key(&MIN_VERSION);
+    if *method == Method::GET && !asks { Reads::Bounded } else { Reads::Latest }
 }
 
 /// Reads the version that the target of a change must still have. If the header occurs twice or is not a valid version,

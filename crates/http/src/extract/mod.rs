@@ -7,7 +7,7 @@ mod body;
 pub(crate) mod body_reader;
 mod company;
 mod conditional;
-mod consistency;
+pub(crate) mod consistency;
 pub(crate) mod decision_request;
 mod field;
 mod idempotency;

@@ -20,6 +20,7 @@ use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::web::{Bytes, Data};
 use actix_web::{Error, HttpMessage, ResponseError};
 use futures_util::future::LocalBoxFuture;
+use iam_application::with_reads;
 use tokio::time::sleep;
 
 use super::connection::{ConnectionState, RunningRequest};
@@ -32,6 +33,7 @@ use super::request_trace::RequestTrace;
 use super::routes::Routes;
 use super::timeout_and_panic::TimeoutAndPanic;
 use crate::Api;
+use crate::extract::consistency::reads;
 use crate::in_flight::FREE_BYTES;
 use crate::respond::{ApiError, Code, RateLimitState};
 
@@ -112,12 +114,13 @@ where
         let span = RequestSpan::new(RequestId::of(&request), route, trace);
         let observation = Observation::begin(&mut request, span, Data::clone(&self.api));
         let span = &observation.span;
+        let reads = reads(request.method(), request.headers());
         if observation.has_origin {
             let response = span.in_scope(|| self.with_cors.call(request));
-            Box::pin(async move { observation.end(response).await })
+            Box::pin(with_reads(reads, observation.end(response)))
         } else {
             let response = span.in_scope(|| self.plain.call(request));
-            Box::pin(async move { observation.end(response).await })
+            Box::pin(with_reads(reads, observation.end(response)))
         }
     }
 }

@@ -3,14 +3,24 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use iam_storage::{Result, Storage};
+use iam_storage::{Reader, Result, Storage};
 use iam_traces::{SpanKind, Traced, child, traced};
 use tokio::runtime::Handle;
 
 use crate::CacheOptions;
 use crate::cache::Cache;
+use crate::freshness::clock::Moment;
 use crate::loading::batches::Lost;
 use crate::loading::error::{Loaded, in_limit, shared, unavailable};
+
+/// The servers from which a load may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Only the primary: the load sees every change that was committed before it began.
+    Primary,
+    /// The read replicas, if there are any: the load sees at least what the latest poll has reported.
+    Replicas,
+}
 
 /// Runs a load within a span with this name.
 pub(crate) fn within_span<T, F: Future<Output = Result<T>>>(name: &'static str, load: F) -> Traced<F, Result<T>> {
@@ -28,6 +38,20 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// Returns the read operations of a load from this source.
+    pub(crate) fn reader(&self, source: Source) -> &dyn Reader {
+        let of_replicas = if source == Source::Replicas { self.storage.reader_of_replicas() } else { None };
+        of_replicas.unwrap_or_else(|| self.storage.reader())
+    }
+
+    /// Returns a time at which the result of a load that begins now, from this source, is up to date.
+    pub(crate) fn up_to_date_at(&self, source: Source) -> Moment {
+        match source {
+            Source::Primary => Moment::now(),
+            Source::Replicas => self.cache.lease.confirmed(),
+        }
+    }
+
     /// Waits for a coalesced load or poll, but for no longer than the load timeout. The wait has a span with this name.
     pub(crate) async fn in_time<T>(
         &self,

@@ -14,7 +14,7 @@ use crate::entries::Key;
 use crate::freshness::clock::Moment;
 use crate::freshness::ticket::Ticket;
 use crate::loading::allowance::LoadAllowance;
-use crate::loading::context::Context;
+use crate::loading::context::{Context, Source};
 use crate::loading::error::unavailable;
 use crate::loading::loads::{LoadedUser, Loads};
 use crate::loading::polls::Polls;
@@ -28,8 +28,8 @@ pub(crate) type Resolved = (Arc<CompiledSet>, Option<Duration>);
 enum Step {
     /// Return this compiled set. No load is needed.
     Answer(Resolved),
-    /// Load the subject. The load must begin after this ticket was issued.
-    Load(Ticket),
+    /// Load the subject from this source. The load must begin after this ticket was issued.
+    Load(Ticket, Source),
 }
 
 /// Maximum number of attempts to load a user or a menu, if the data or the primary changes during an attempt.
@@ -60,7 +60,7 @@ impl Resolver {
     ) -> Result<Resolved> {
         match self.resolve_from_cache(company, subject, consistency, self.context.cache.tickets.now()).await? {
             Step::Answer(resolved) => Ok(resolved),
-            Step::Load(since) => self.load(company, subject, consistency, since, loads).await,
+            Step::Load(since, source) => self.load(company, subject, consistency, (since, source), loads).await,
         }
     }
 
@@ -75,41 +75,41 @@ impl Resolver {
         loads: &mut LoadAllowance,
     ) -> Result<()> {
         let arrived = self.context.cache.tickets.now();
-        let (mut missing, mut since) = (Vec::new(), arrived);
+        let (mut missing, mut from) = (Vec::new(), (arrived, Source::Replicas));
         for subject in subjects {
             match self.resolve_from_cache(company, *subject, consistency, arrived).await? {
                 Step::Answer(resolved) => drop(found.insert(subject.holder(), resolved)),
-                Step::Load(after) => {
+                Step::Load(since, source) => {
                     missing.push(*subject);
-                    since = after;
+                    from = (since, if source == Source::Primary { source } else { from.1 });
                 }
             }
         }
         if let [subject] = *missing {
-            let resolved = self.load(company, subject, consistency, since, loads).await?;
+            let resolved = self.load(company, subject, consistency, from, loads).await?;
             found.insert(subject.holder(), resolved);
         } else if !missing.is_empty() {
-            self.load_together(company, &missing, consistency, found, loads).await?;
+            self.load_together(company, &missing, (consistency, from.1), found, loads).await?;
         }
         Ok(())
     }
 
-    /// Loads several subjects of one company, and adds their compiled sets to `found`. All sets are from one consistent
-    /// snapshot.
+    /// Loads several subjects of one company from this source, and adds their compiled sets to `found`. All sets are from
+    /// one consistent snapshot.
     pub(crate) async fn load_together(
         &self,
         company: CompanyId,
         subjects: &[Subject],
-        consistency: Consistency,
+        (consistency, source): (Consistency, Source),
         found: &mut BTreeMap<UserId, Resolved>,
         loads: &mut LoadAllowance,
     ) -> Result<()> {
         let users: Vec<_> = subjects.iter().map(|subject| subject.holder()).collect();
         loads.take(users.len())?;
-        let mut loaded = self.loads.users_together(company, users.clone()).await?;
+        let mut loaded = self.loads.users_together(company, users.clone(), source).await?;
         if !loaded.iter().all(|loaded| self.is_in_time(loaded)) {
             loads.take(users.len())?;
-            loaded = self.loads.users_together(company, users).await?;
+            loaded = self.loads.users_together(company, users, Source::Primary).await?;
         }
         for (subject, LoadedUser { set, .. }) in subjects.iter().zip(loaded) {
             consistency.refuse_older(&set, *subject)?;
@@ -118,31 +118,29 @@ impl Resolver {
         Ok(())
     }
 
-    /// Returns `true` if the load took less time than the lease, and if no assignment can have started or ended since it
-    /// began. Otherwise, the load must be repeated: for example, the process was suspended, or the load began before the
+    /// Returns `true` if the result was up to date within the lease, and if no assignment can have started or ended since. Otherwise, the load must be repeated: for example, the process was suspended, or the load began before the
     /// request arrived.
     fn is_in_time(&self, loaded: &LoadedUser) -> bool {
         let Context { options, cache, .. } = &self.context;
         Moment::now().since(loaded.at) <= options.lease && !cache.clock.may_have_reached(loaded.set.until)
     }
 
-    /// Loads one subject. The load begins only after the ticket `since` was issued.
+    /// Loads one subject, first from this source. The load begins only after the ticket `since` was issued.
     async fn load(
         &self,
         company: CompanyId,
         subject: Subject,
         consistency: Consistency,
-        since: Ticket,
+        (mut since, mut source): (Ticket, Source),
         loads: &mut LoadAllowance,
     ) -> Result<Resolved> {
         let key = (company, subject.holder());
-        let mut since = since;
         for attempt in 0..ATTEMPTS {
             loads.take(1)?;
-            let loaded = self.loads.user(key, since).await?;
-            since = self.context.cache.tickets.now();
-            // The load is repeated if it did not read from the current primary. Only the first load is repeated because it
-            // was not in time.
+            let loaded = self.loads.user(key, since, source).await?;
+            (since, source) = (self.context.cache.tickets.now(), Source::Primary);
+            // The load is repeated if it is not of the current history. Only the first load is repeated because it was not
+            // in time.
             let is_in_time = attempt > 0 || self.is_in_time(&loaded);
             if is_in_time && self.polls.is_of_the_primary(&loaded.set).await? {
                 consistency.refuse_older(&loaded.set, subject)?;
@@ -166,7 +164,7 @@ impl Resolver {
         if consistency == Consistency::Fresh {
             // Polls before the load, because the result of a load that began before the first poll is not cached.
             self.polls.ensure_polled().await?;
-            return Ok(Step::Load(arrived));
+            return Ok(Step::Load(arrived, Source::Primary));
         }
         for _ in 0..STEPS {
             // The lease is checked in each step, since it may expire while a step waits.
@@ -199,12 +197,12 @@ impl Resolver {
                 }
                 // While the lease is valid, a load that begins after the latest known change is recent enough.
                 Lookup::Missing(outdated) if is_trusted && consistency == Consistency::Cached => {
-                    return Ok(Step::Load(outdated));
+                    return Ok(Step::Load(outdated, Source::Replicas));
                 }
                 Lookup::Missing(_) | Lookup::Passed => break,
             }
         }
-        Ok(Step::Load(arrived))
+        Ok(Step::Load(arrived, Source::Primary))
     }
 
     /// Returns the cached set during an outage of the database, if the age of the set is below the outage grace and the

@@ -26,8 +26,8 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Returns the time at which the load began.
-    pub(crate) const fn began_at(&self) -> Moment {
+    /// Returns a time at which the result of the load is up to date.
+    pub(crate) const fn up_to_date_at(&self) -> Moment {
         self.at
     }
 }
@@ -43,12 +43,12 @@ impl Drop for Load {
 }
 
 impl Cache {
-    /// Registers a load of a company, and returns its guard.
-    pub(crate) fn begin(self: &Arc<Self>, company: CompanyId, began: Ticket) -> Load {
+    /// Registers a load of a company, whose result is up to date at the time `at`, and returns its guard.
+    pub(crate) fn begin(self: &Arc<Self>, company: CompanyId, began: Ticket, at: Moment) -> Load {
         let mut state = self.lock();
         state.tracker.track(company);
         state.companies.entry(company).or_default().begin_load();
-        Load { cache: Arc::clone(self), company, began, at: Moment::now() }
+        Load { cache: Arc::clone(self), company, began, at }
     }
 
     /// Compiles and returns the result of a load for one user, who holds the levels `held`. Caches the compiled set,

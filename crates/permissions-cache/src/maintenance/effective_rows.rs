@@ -11,6 +11,7 @@ use iam_storage::{NewEffectiveFeaturePermission, NewEffectiveViewPermission, Res
 use crate::engine::compiled::CompiledSet;
 use crate::entries::Key;
 use crate::freshness::clock::Moment;
+use crate::loading::context::Source;
 use crate::maintenance::{FillOptions, log_failure};
 use crate::metric_list::{SWEPT_FEATURES, SWEPT_KEYS, SWEPT_ROWS, SWEPT_VIEWS};
 use crate::{Access, Permissions, Subject};
@@ -65,7 +66,7 @@ impl Permissions {
                     // loaded again.
                     Err(StorageError::Stale) => {
                         let users = users.iter().map(|(user, _)| *user).collect();
-                        if let Err(error) = self.loads.users_together(company, users).await {
+                        if let Err(error) = self.loads.users_together(company, users, Source::Primary).await {
                             log_failure(company, &error);
                         }
                     }

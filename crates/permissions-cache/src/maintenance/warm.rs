@@ -6,6 +6,7 @@ use iam_domain::{CompanyId, UserId};
 use iam_storage::Result;
 
 use crate::Permissions;
+use crate::loading::context::Source;
 use crate::maintenance::log_failure;
 
 /// Maximum number of users of a company that are loaded in one statement.
@@ -32,7 +33,7 @@ impl Permissions {
             for users in users.chunks(MAX_USERS_PER_LOAD) {
                 let mut missing = users.to_vec();
                 for _ in 0..WARM_ATTEMPTS {
-                    if let Err(error) = self.loads.users_together(company, missing.clone()).await {
+                    if let Err(error) = self.loads.users_together(company, missing.clone(), Source::Replicas).await {
                         log_failure(company, &error);
                     }
                     missing.retain(|user| !self.context.cache.keeps(&(company, *user)));

@@ -1,5 +1,7 @@
 //! The records of requests with idempotency keys, in a unit of work, and the deletion of expired records.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use iam_domain::{Actor, IdempotencyKey, Timestamp};
 use iam_storage::{
@@ -108,7 +110,7 @@ impl IdempotencyKeysMut for Repository<Unit> {
 }
 
 #[async_trait]
-impl IdempotencyKeys for Repository<Pool> {
+impl IdempotencyKeys for Repository<Arc<Pool>> {
     async fn delete_expired(&self, at_most: u64) -> Result<u64> {
         operation("idempotency_keys.delete_expired", async {
             let sql = "DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(

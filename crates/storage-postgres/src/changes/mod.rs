@@ -56,6 +56,7 @@ use crate::feed::epoch::{current_epoch, epoch};
 use crate::metric_list::AUDIT_RECORDS;
 use crate::operation::operation;
 use crate::pool::Pool;
+use crate::replicas::requirements::Requirements;
 use crate::repository::{Executor, Repository, Work};
 use crate::row_security::{for_company_within, setting};
 use crate::statement::{column, convert, from_json, incomplete, statement};
@@ -80,6 +81,8 @@ pub(crate) struct Unit {
     company_status: CompanyStatus,
     /// The signal that each commit sends to the notifier, which then wakes the other processes.
     committed: Arc<Notify>,
+    /// What a replica must have before its data is used, which each commit raises. `None` if there is no replica.
+    requirements: Option<Arc<Requirements>>,
     /// The catalog cache of this process. `None` for a change to the catalog. Such a change reads its own uncommitted
     /// rows, and these must not be cached under the new version before the commit.
     catalog: Option<Arc<CatalogCache>>,
@@ -221,7 +224,7 @@ async fn lock(
 }
 
 /// Begins a unit of work, and acquires its locks.
-pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -> Result<Repository<Unit>> {
+pub(crate) async fn begin(pool: &Arc<Pool>, target: Target, context: ChangeContext) -> Result<Repository<Unit>> {
     // The nil UUID and the max UUID are reserved: their rows contain the versions of the catalog and of the
     // credentials. A change to a company must not increment these versions.
     if target.company().is_some_and(|company| !is_company(company.as_uuid())) {
@@ -269,6 +272,7 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
         quota_overrides,
         company_status,
         committed: Arc::clone(pool.notifier.committed()),
+        requirements: pool.requirements.clone(),
         catalog,
         read_matrices: ReadMatrices::default(),
         _permit: permit,
@@ -387,7 +391,7 @@ impl UnitOfWork for Repository<Unit> {
             self.0.recorder.check()?;
             let target = self.0.recorder.target();
             let outdated = Arc::clone(&self.0.outdated);
-            let Unit { tx, recorder, written, raised, committed, .. } = self.0;
+            let Unit { tx, recorder, written, raised, committed, requirements, .. } = self.0;
             if recorder.is_empty() {
                 tx.rollback().await.map_err(from_db)?;
                 return Ok(raised.undone().stamp(target));
@@ -406,6 +410,12 @@ impl UnitOfWork for Repository<Unit> {
             let outcome = tx.commit().await;
             // Other processes are notified even if the outcome of the commit is unknown.
             committed.notify_one();
+            if let Some(requirements) = requirements {
+                match &outcome {
+                    Ok(_) => requirements.committed(target.company(), raised.stamp(target)),
+                    Err(_) => requirements.distrust(),
+                }
+            }
             outcome.map_err(from_db)?;
             metrics::counter!(AUDIT_RECORDS).increment((records.len() + written.len()) as u64);
             Ok(raised.stamp(target))

@@ -34,6 +34,9 @@ pub enum Refusal {
     /// The server is a standby: its data may be older than the primary's (replication lag), and it rejects writes.
     #[error("the database server is in recovery: it is a standby")]
     InRecovery,
+    /// The server is not a standby, although a read replica is expected. Perhaps it was promoted.
+    #[error("the database server is not a standby")]
+    NotInRecovery,
     /// The session is read-only.
     #[error("the database session is read-only (default_transaction_read_only)")]
     ReadOnly,
@@ -55,18 +58,31 @@ pub enum Refusal {
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     limits: Limits,
+    role: Role,
     refusal: Arc<Mutex<Option<Refusal>>>,
+}
+
+/// The expected role of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Primary,
+    Standby,
 }
 
 impl Session {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, refusal: Arc::default() }
+        Self { limits, role: Role::Primary, refusal: Arc::default() }
+    }
+
+    /// Returns the settings for sessions with servers of this role, with a record of refusals of their own.
+    pub(crate) fn of(self, role: Role) -> Self {
+        Self { role, refusal: Arc::default(), ..self }
     }
 
     /// Returns a copy of the settings with changed limits. The copy and the original share the record of the latest
     /// refusal.
     pub(crate) fn with(&self, change: impl FnOnce(Limits) -> Limits) -> Self {
-        Self { limits: change(self.limits), refusal: Arc::clone(&self.refusal) }
+        Self { limits: change(self.limits), role: self.role, refusal: Arc::clone(&self.refusal) }
     }
 
     /// Sets up a new session in one round trip. No setting is sent as a startup parameter, because poolers reject
@@ -78,7 +94,7 @@ impl Session {
     pub(crate) async fn set_up(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let sql = self.sql(connection.server_version_num());
         let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await?;
-        check(&row)?.map_or(Ok(()), |refusal| Err(sqlx::Error::Configuration(Box::new(refusal))))
+        check(&row, self.role)?.map_or(Ok(()), |refusal| Err(sqlx::Error::Configuration(Box::new(refusal))))
     }
 
     fn sql(&self, version: Option<u32>) -> String {
@@ -150,13 +166,16 @@ fn refusal_in(error: &(dyn Error + 'static)) -> Refusal {
     error.downcast_ref().cloned().unwrap_or_else(|| Refusal::SetUp(error.to_string()))
 }
 
-/// Checks the properties of a new session. Returns why the session is rejected, or `None` if it is accepted.
-fn check(row: &PgRow) -> Result<Option<Refusal>, sqlx::Error> {
+/// Checks the properties of a new session with a server of this role. Returns why the session is rejected, or `None` if it is accepted.
+fn check(row: &PgRow, role: Role) -> Result<Option<Refusal>, sqlx::Error> {
     let text = |column: &str| row.try_get::<String, _>(column);
     let (encoding, client_encoding) = (text("encoding")?, text("client_encoding")?);
-    Ok(if row.try_get("in_recovery")? {
+    let is_in_recovery: bool = row.try_get("in_recovery")?;
+    Ok(if is_in_recovery && role == Role::Primary {
         Some(Refusal::InRecovery)
-    } else if text("read_only")? == "on" {
+    } else if !is_in_recovery && role == Role::Standby {
+        Some(Refusal::NotInRecovery)
+    } else if role == Role::Primary && text("read_only")? == "on" {
         Some(Refusal::ReadOnly)
     } else if encoding != "UTF8" {
         Some(Refusal::Encoding(encoding))

@@ -15,10 +15,17 @@ pub(crate) const EPOCH_OF_INSTALLATION: &str = "hashtextextended(concat_ws('/', 
     extract(epoch FROM pg_postmaster_start_time()), (SELECT oid FROM pg_database WHERE datname = current_database()),
     'company_states'::regclass::oid, pg_relation_filenode('company_states')), 0)";
 
-/// Returns the SQL subquery for the epoch of the connected database. Every statement that reads versions includes this
-/// subquery.
+/// The setting that contains the epoch of the primary during a read from a standby, whose server process has another
+/// start time.
+pub(crate) const EPOCH_SETTING: &str = "iam.epoch";
+
+/// Returns the SQL expression for the epoch of the connected database, or of its primary if a standby was asked to read
+/// for it. Every statement that reads versions includes this expression.
 pub(crate) fn current_epoch() -> String {
-    format!("(SELECT {EPOCH_OF_INSTALLATION} FROM iam_installation AS installation)")
+    format!(
+        "(SELECT CASE WHEN coalesce(current_setting('{EPOCH_SETTING}', true), '') = '' THEN {EPOCH_OF_INSTALLATION}
+            ELSE current_setting('{EPOCH_SETTING}', true)::bigint END FROM iam_installation AS installation)"
+    )
 }
 
 /// Reads the epoch from the column `epoch` of a row.

@@ -5,10 +5,12 @@ pub(crate) mod listener;
 pub(crate) mod notifier;
 pub(crate) mod poll;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use async_trait::async_trait;
-use iam_storage::{ChangeFeed, NotPrimary, Polled, Position, Result, Target, WakeUps};
+use iam_storage::{ChangeFeed, Changes, NotPrimary, Polled, Position, Result, Target, WakeUps};
 use sea_orm::{ConnectionTrait, QueryResult};
 use uuid::Uuid;
 
@@ -21,6 +23,7 @@ use crate::feed::notifier::CHANNEL;
 use crate::feed::poll::{changes, poll};
 use crate::metric_list::LAST_BACKUP;
 use crate::operation::operation;
+use crate::replicas::marker::write_marker;
 use crate::statement::{column, incomplete, statement};
 
 impl PostgresStorage {
@@ -45,12 +48,24 @@ impl PostgresStorage {
         let rows = rows.map_err(from_db)?;
         rows.into_iter().next().ok_or_else(incomplete)
     }
+
+    /// Requires of the replicas what a poll has reported, and writes a marker if it is time.
+    fn require_of_replicas(&self, changes: &Changes, history: Option<Uuid>, has_position: bool, sent: Instant) {
+        let pool = &self.repository().0;
+        if let (Some(requirements), Some(history)) = (&pool.requirements, history) {
+            let continues = has_position && changes.is_continuous;
+            if let Some(marker) = requirements.polled(changes, history, continues, sent) {
+                write_marker(Arc::clone(&pool.control), Arc::clone(requirements), marker);
+            }
+        }
+    }
 }
 
 #[async_trait]
 impl ChangeFeed for PostgresStorage {
     async fn poll(&self, since: Option<&Position>) -> Result<Polled> {
         operation("change_feed.poll", async {
+            let (mut sent, mut since) = (Instant::now(), since);
             let mut row = self.poll_once(since).await?;
             let outdated = &self.repository().0.outdated;
             let why = if column(&row, "in_recovery")? {
@@ -68,12 +83,14 @@ impl ChangeFeed for PostgresStorage {
                 // Some rows contain transaction ids from another PostgreSQL cluster, which are ahead of this cluster's
                 // transaction ids. Every poll would report these rows as changed until this cluster has updated them.
                 self.renew(epoch(&row)?).await?;
+                (sent, since) = (Instant::now(), None);
                 row = self.poll_once(None).await?;
             }
             metrics::gauge!("iam_database_running_transactions").set(column::<i64>(&row, "running")? as f64);
             metrics::gauge!(LAST_BACKUP).set(column::<Option<i64>>(&row, "last_backup")?.unwrap_or(0) as f64);
             let changes = changes(&row)?;
             outdated.observe_epoch(changes.epoch);
+            self.require_of_replicas(&changes, column(&row, "history")?, since.is_some(), sent);
             Ok(Polled::Primary(changes))
         })
         .await

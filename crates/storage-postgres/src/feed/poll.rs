@@ -50,6 +50,7 @@ pub(crate) fn poll(is_identity_hidden: bool, since: Option<&Position>) -> Statem
             EXISTS (SELECT FROM company_states WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot()))
                 AS is_of_the_future,
             (SELECT floor(extract(epoch FROM last_backup_at))::bigint FROM iam_installation) AS last_backup,
+            (SELECT history FROM iam_installation) AS history,
             statement_timestamp() AS now, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
             credentials.version AS credentials_version, credentials.stamp AS credentials_stamp,
             (SELECT coalesce(json_agg(json_build_array(company_id, version, stamp,

@@ -8,7 +8,7 @@ use sea_orm::{DbBackend, EntityTrait, QueryOrder, QueryTrait};
 use super::is_unstorable;
 use crate::entities::{columns, features, modules, views};
 use crate::operation::operation;
-use crate::repository::{Executor, Repository};
+use crate::repository::{Asked, Executor, Repository};
 use crate::statement::statement;
 use crate::unreadable::readable_rows;
 
@@ -17,13 +17,22 @@ impl<T: Executor> Views for Repository<T> {
     async fn find_all(&self) -> Result<Vec<View>> {
         operation("views.find_all", async {
             let all = views::Entity::find().order_by_asc(views::COLUMN.url).order_by_asc(views::COLUMN.id);
-            readable_rows::<views::Model, _>("views", &self.rows(all.build(DbBackend::Postgres)).await?)
+            readable_rows::<views::Model, _>(
+                "views",
+                &self.rows(Asked::of_catalog(all.build(DbBackend::Postgres))).await?,
+            )
         })
         .await
     }
 
     async fn find_by_id(&self, id: ViewId) -> Result<Option<View>> {
-        operation("views.find_by_id", self.select_one(views::Entity::find_by_id(id.as_uuid()))).await
+        operation(
+            "views.find_by_id",
+            self.query_one::<views::Model, _>(Asked::of_catalog(
+                views::Entity::find_by_id(id.as_uuid()).build(DbBackend::Postgres),
+            )),
+        )
+        .await
     }
 
     async fn find_by_url(&self, url: &str) -> Result<Option<View>> {
@@ -31,10 +40,10 @@ impl<T: Executor> Views for Repository<T> {
             if is_unstorable(url) {
                 return Ok(None);
             }
-            self.query_one::<views::Model, _>(statement(
+            self.query_one::<views::Model, _>(Asked::of_catalog(statement(
                 format!("SELECT {} FROM views AS v WHERE url = $1", columns::<views::Entity>("v")),
                 [url.into()],
-            ))
+            )))
             .await
         })
         .await
@@ -46,13 +55,22 @@ impl<T: Executor> Modules for Repository<T> {
     async fn find_all(&self) -> Result<Vec<Module>> {
         operation("modules.find_all", async {
             let all = modules::Entity::find().order_by_asc(modules::COLUMN.name).order_by_asc(modules::COLUMN.id);
-            readable_rows::<modules::Model, _>("modules", &self.rows(all.build(DbBackend::Postgres)).await?)
+            readable_rows::<modules::Model, _>(
+                "modules",
+                &self.rows(Asked::of_catalog(all.build(DbBackend::Postgres))).await?,
+            )
         })
         .await
     }
 
     async fn find_by_id(&self, id: ModuleId) -> Result<Option<Module>> {
-        operation("modules.find_by_id", self.select_one(modules::Entity::find_by_id(id.as_uuid()))).await
+        operation(
+            "modules.find_by_id",
+            self.query_one::<modules::Model, _>(Asked::of_catalog(
+                modules::Entity::find_by_id(id.as_uuid()).build(DbBackend::Postgres),
+            )),
+        )
+        .await
     }
 
     async fn find_by_code(&self, code: &str) -> Result<Option<Module>> {
@@ -60,10 +78,10 @@ impl<T: Executor> Modules for Repository<T> {
             if is_unstorable(code) {
                 return Ok(None);
             }
-            self.query_one::<modules::Model, _>(statement(
+            self.query_one::<modules::Model, _>(Asked::of_catalog(statement(
                 format!("SELECT {} FROM modules AS o WHERE code = $1", columns::<modules::Entity>("o")),
                 [code.into()],
-            ))
+            )))
             .await
         })
         .await
@@ -77,13 +95,22 @@ impl<T: Executor> Features for Repository<T> {
     async fn find_all(&self) -> Result<Vec<Feature>> {
         operation("features.find_all", async {
             let all = features::Entity::find().order_by_asc(features::COLUMN.key).order_by_asc(features::COLUMN.id);
-            readable_rows::<features::Model, _>("features", &self.rows(all.build(DbBackend::Postgres)).await?)
+            readable_rows::<features::Model, _>(
+                "features",
+                &self.rows(Asked::of_catalog(all.build(DbBackend::Postgres))).await?,
+            )
         })
         .await
     }
 
     async fn find_by_id(&self, id: FeatureId) -> Result<Option<Feature>> {
-        operation("features.find_by_id", self.select_one(features::Entity::find_by_id(id.as_uuid()))).await
+        operation(
+            "features.find_by_id",
+            self.query_one::<features::Model, _>(Asked::of_catalog(
+                features::Entity::find_by_id(id.as_uuid()).build(DbBackend::Postgres),
+            )),
+        )
+        .await
     }
 
     async fn find_by_key(&self, key: &str) -> Result<Option<Feature>> {
@@ -91,10 +118,10 @@ impl<T: Executor> Features for Repository<T> {
             if is_unstorable(key) {
                 return Ok(None);
             }
-            self.query_one::<features::Model, _>(statement(
+            self.query_one::<features::Model, _>(Asked::of_catalog(statement(
                 format!("SELECT {} FROM features AS f WHERE key = $1", columns::<features::Entity>("f")),
                 [key.into()],
-            ))
+            )))
             .await
         })
         .await
@@ -110,7 +137,7 @@ impl<T: Executor> FeatureViews for Repository<T> {
             ORDER BY v.url, v.id",
                 columns::<views::Entity>("v")
             );
-            self.query::<views::Model, _>(statement(sql, [feature.as_uuid().into()])).await
+            self.query::<views::Model, _>(Asked::of_catalog(statement(sql, [feature.as_uuid().into()]))).await
         })
         .await
     }
@@ -122,7 +149,7 @@ impl<T: Executor> FeatureViews for Repository<T> {
             ORDER BY f.key, f.id",
                 columns::<features::Entity>("f")
             );
-            self.query::<features::Model, _>(statement(sql, [view.as_uuid().into()])).await
+            self.query::<features::Model, _>(Asked::of_catalog(statement(sql, [view.as_uuid().into()]))).await
         })
         .await
     }
@@ -137,7 +164,7 @@ impl<T: Executor> ModuleViews for Repository<T> {
             ORDER BY v.url, v.id",
                 columns::<views::Entity>("v")
             );
-            self.query::<views::Model, _>(statement(sql, [module.as_uuid().into()])).await
+            self.query::<views::Model, _>(Asked::of_catalog(statement(sql, [module.as_uuid().into()]))).await
         })
         .await
     }
@@ -149,7 +176,7 @@ impl<T: Executor> ModuleViews for Repository<T> {
             ORDER BY o.name, o.id",
                 columns::<modules::Entity>("o")
             );
-            self.query::<modules::Model, _>(statement(sql, [view.as_uuid().into()])).await
+            self.query::<modules::Model, _>(Asked::of_catalog(statement(sql, [view.as_uuid().into()]))).await
         })
         .await
     }
@@ -164,7 +191,7 @@ impl<T: Executor> ModuleFeatures for Repository<T> {
             ORDER BY f.key, f.id",
                 columns::<features::Entity>("f")
             );
-            self.query::<features::Model, _>(statement(sql, [module.as_uuid().into()])).await
+            self.query::<features::Model, _>(Asked::of_catalog(statement(sql, [module.as_uuid().into()]))).await
         })
         .await
     }
@@ -176,7 +203,7 @@ impl<T: Executor> ModuleFeatures for Repository<T> {
             ORDER BY o.name, o.id",
                 columns::<modules::Entity>("o")
             );
-            self.query::<modules::Model, _>(statement(sql, [feature.as_uuid().into()])).await
+            self.query::<modules::Model, _>(Asked::of_catalog(statement(sql, [feature.as_uuid().into()]))).await
         })
         .await
     }

@@ -158,8 +158,13 @@ fn ids(levels: &[UserLevelId]) -> Vec<Uuid> {
     levels.iter().map(UserLevelId::as_uuid).collect()
 }
 
-/// Returns the value with the versions and the stamps in the columns of [`state`].
-fn stamped<V>(row: &QueryResult, value: V) -> Result<Stamped<V>> {
+/// Returns the value with the versions and the stamps of the company in the columns of [`state`].
+fn stamped<T: Executor, V>(
+    repository: &Repository<T>,
+    company: CompanyId,
+    row: &QueryResult,
+    value: V,
+) -> Result<Stamped<V>> {
     let versions = Versions {
         epoch: epoch(row)?,
         catalog: column(row, "catalog_version")?,
@@ -167,6 +172,7 @@ fn stamped<V>(row: &QueryResult, value: V) -> Result<Stamped<V>> {
         boundary: column(row, "boundary")?,
     };
     let stamps = Stamps { catalog: column(row, "catalog_stamp")?, company: column(row, "company_stamp")? };
+    repository.learn(Some(company), versions, stamps);
     Ok(Stamped { versions, stamps, next_boundary: next_boundary(row)?, value })
 }
 
@@ -300,7 +306,7 @@ impl<T: Executor> Members for Repository<T> {
             // If the page is full, the users after its last member were not examined.
             let is_full = u64::try_from(members.len()).is_ok_and(|found| found >= limit);
             let examined = if is_full { members.last().map(|last| last.user) } else { bound };
-            stamped(&row, Selected { members, examined })
+            stamped(self, company, &row, Selected { members, examined })
         })
         .await
     }
@@ -311,7 +317,7 @@ impl<T: Executor> Members for Repository<T> {
             let (allowing, denying) = (ids(rules.allowing), ids(rules.denying));
             let values: [Value; 4] = [company.as_uuid().into(), allowing.into(), denying.into(), most(limit)];
             let row = self.single(self.for_company(company, statement(sql, values))).await?;
-            stamped(&row, column::<i64>(&row, "count")?.unsigned_abs())
+            stamped(self, company, &row, column::<i64>(&row, "count")?.unsigned_abs())
         })
         .await
     }
