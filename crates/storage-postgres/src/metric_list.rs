@@ -2,7 +2,6 @@
 
 use crate::connections::waits::{ACQUIRE, Stage, WAITING};
 use crate::operation::{DURATIONS, ERRORS, ROWS};
-use crate::replicas::RESULTS;
 
 /// The name of the counter of audit records.
 pub(crate) const AUDIT_RECORDS: &str = "iam_audit_records_total";
@@ -12,6 +11,9 @@ pub(crate) const LAST_BACKUP: &str = "iam_last_backup_timestamp_seconds";
 
 /// The name of the counter of reads that could be sent to a read replica.
 pub(crate) const REPLICA_READS: &str = "iam_replica_reads_total";
+
+/// The values of the label `result` of [`REPLICA_READS`].
+const REPLICA_RESULTS: [&str; 5] = ["replica", "outdated", "failed", "none_in_use", "unproven"];
 
 /// The name of the gauge of the read replicas in use.
 pub(crate) const REPLICAS_IN_USE: &str = "iam_replicas_in_use";
@@ -52,7 +54,7 @@ pub fn describe_metrics() {
     metrics::describe_gauge!(LAST_BACKUP, "Time of the latest backup that was recorded in the database");
     metrics::gauge!(LAST_BACKUP).set(0.0);
     metrics::describe_counter!(REPLICA_READS, "Reads that could be sent to a read replica, by what became of them");
-    for result in RESULTS {
+    for result in REPLICA_RESULTS {
         metrics::counter!(REPLICA_READS, "result" => result).increment(0);
     }
     metrics::describe_gauge!(REPLICAS_IN_USE, "Read replicas to which reads are sent");

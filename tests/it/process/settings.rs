@@ -61,6 +61,7 @@ pub(super) fn cases() -> Vec<(&'static str, &'static str, String)> {
         ("IAM__ADMIN__HOST", "no-such-host.invalid", "must be an IP address of this machine or a host name".to_owned()),
         ("IAM__ADMIN__PORT", "-1", whole("from 0 to 65535")),
         ("IAM__DATABASE__DIRECT_URL", "mysql://localhost/iam", "it must begin with postgres://".to_owned()),
+        ("IAM__DATABASE__REPLICA_URLS", "postgres://a@b/c,mysql://b/c", "it must begin with postgres://".to_owned()),
         ("IAM__DATABASE__MAX_CONNECTIONS", "0", whole(positive)),
         ("IAM__DATABASE__MIN_CONNECTIONS", "-1", whole(of_32_bits)),
         ("IAM__DATABASE__ACQUIRE_TIMEOUT", "3", duration("")),
@@ -135,8 +136,9 @@ fn the_error_for_a_wrong_value_identifies_the_setting_and_states_the_rule() {
         // The operating system selects the ports, except in cases of a port setting.
         let ports = [("IAM__SERVER__PORT", "0"), ("IAM__ADMIN__PORT", "0")];
         let database = [("DATABASE_URL", "postgres://iam@127.0.0.1:1/iam")];
-        // `IAM__DATABASE__DIRECT_URL` is read only if a database is configured.
-        let database = if variable == "IAM__DATABASE__DIRECT_URL" { &database[..] } else { &[] };
+        // These URLs are read only if a database is configured.
+        let is_url = ["IAM__DATABASE__DIRECT_URL", "IAM__DATABASE__REPLICA_URLS"].contains(&variable);
+        let database = if is_url { &database[..] } else { &[] };
         let environment = [&ports[..], database, &[(variable, value)]].concat();
         let output = run("iam-http", &[], &environment);
         let text = text_of(&output);

@@ -312,8 +312,13 @@ mod tests {
     fn secrets_are_never_printed() {
         let url = "postgres://iam:hunter2@localhost/iam";
         let issuers = r#"[{"issuer": "a", "jwks_url": "https://iam:hunter2@a.example"}]"#;
-        let secrets =
-            [("DATABASE_URL", url), ("IAM__DATABASE__DIRECT_URL", url), ("JWT_SECRET", "hunter2"), (ISSUERS, issuers)];
+        let secrets = [
+            ("DATABASE_URL", url),
+            ("IAM__DATABASE__DIRECT_URL", url),
+            ("IAM__DATABASE__REPLICA_URLS", url),
+            ("JWT_SECRET", "hunter2"),
+            (ISSUERS, issuers),
+        ];
         let settings = load(&secrets).unwrap();
         let printed = format!("{settings:?} {settings:#?}");
         assert!(printed.contains("REDACTED") && !printed.contains("hunter2"), "{printed}");

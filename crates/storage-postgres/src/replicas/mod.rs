@@ -20,9 +20,6 @@ use crate::replicas::replica::{Outcome, Replica};
 use crate::replicas::requirements::Requirements;
 use crate::repository::Work;
 
-/// The results of reads that could be sent to a replica, as values of the label `result` of [`REPLICA_READS`].
-pub(crate) const RESULTS: [&str; 5] = ["replica", "outdated", "failed", "none_in_use", "unproven"];
-
 /// The read replicas of a storage.
 #[derive(Debug)]
 pub(crate) struct Replicas {
