@@ -91,6 +91,7 @@ mod company_copy;
 mod connections;
 mod convert;
 mod copied_cells;
+mod engine;
 mod entities;
 mod error;
 mod feed;
@@ -114,6 +115,7 @@ mod unreadable;
 
 pub use connections::reachability::Unreachable;
 pub use connections::session::Refusal;
+pub use engine::{Feed, Gate};
 pub use iam_database_url::UrlError;
 pub use metric_list::describe_metrics;
 pub use options::PostgresOptions;

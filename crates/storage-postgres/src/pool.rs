@@ -19,6 +19,7 @@ use crate::connections::hooks::PoolHooks;
 use crate::connections::outdated::OutdatedConnections;
 use crate::connections::shares::{Class, Permit, Shares};
 use crate::connections::waits::{Stage, measured};
+use crate::engine::{Feed, Gate};
 use crate::feed::notifier::Notifier;
 use crate::feed::poll::PollState;
 use crate::options::PostgresOptions;
@@ -45,6 +46,8 @@ pub(crate) struct Pool {
     pub(crate) change_timeout: Duration,
     /// Time after which the server terminates a session whose client sends nothing inside a transaction.
     pub(crate) silence_timeout: Duration,
+    pub(crate) gate: Gate,
+    feed: Feed,
 }
 
 impl Pool {
@@ -55,7 +58,7 @@ impl Pool {
         let connections = Connections::new(pool, options.statement_limit(), Handle::current(), hooks).measured();
         let planning = connections.planning_each_statement();
         let shares = Arc::new(Shares::new(options.max_connections));
-        let notifier = Notifier::new(Arc::clone(&control), connections.runtime());
+        let notifier = Notifier::new(options.feed, &control, connections.runtime());
         Self {
             connections,
             planning,
@@ -69,7 +72,16 @@ impl Pool {
             poll_state: PollState::default(),
             change_timeout: options.change_timeout,
             silence_timeout: options.silence_timeout,
+            gate: options.gate,
+            feed: options.feed,
         }
+    }
+}
+
+impl Pool {
+    /// Returns the maximum time for which a change waits for the global lock.
+    pub(crate) fn lock_wait(&self) -> Duration {
+        self.write_admission.timeout().unwrap_or(self.change_timeout)
     }
 }
 
@@ -109,6 +121,10 @@ impl Executor for Pool {
 
     fn outdated(&self) -> &OutdatedConnections {
         &self.outdated
+    }
+
+    fn feed(&self) -> Feed {
+        self.feed
     }
 
     fn catalog(&self) -> Option<&Arc<CatalogCache>> {

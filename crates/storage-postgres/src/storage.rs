@@ -15,6 +15,7 @@ use crate::connections::hooks::PoolHooks;
 use crate::connections::reachability::{self, Unreachable};
 use crate::connections::runtime::on_runtime;
 use crate::connections::session::Refusal;
+use crate::engine::{Gate, check_form};
 use crate::entities::probes;
 use crate::feed::listener::ListenerOptions;
 use crate::operation::operation;
@@ -116,18 +117,26 @@ impl PostgresStorage {
         SqlxPostgresConnector::from_sqlx_postgres_pool(self.options.pool(&self.hooks, connect))
     }
 
-    /// Checks that the schema has every table and column that this adapter uses, and that the role may acquire the
-    /// global lock. Executes one statement per table, which reads no rows, and one statement that tries the lock.
+    /// Checks that the schema has every table and column that this adapter uses, that the installation uses the forms of
+    /// the global lock and of the change feed of these options, and that the role may acquire the global lock.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](iam_storage::StorageError::Unavailable) if a table or a column is missing, or if the role may
-    /// not acquire the global lock.
+    /// [`Unavailable`](iam_storage::StorageError::Unavailable) if a table or a column is missing, if the
+    /// installation uses another form, or if the role may not acquire the global lock.
     pub async fn check_schema(&self) -> Result<()> {
         for probe in probes() {
             self.repository.rows(probe).await?;
         }
-        self.repository.rows(statement("SELECT iam_try_lock_changes(false) AS has_global_lock", [])).await?;
+        let Pool { gate, .. } = &self.repository.0;
+        let installed = self.repository.single(statement("SELECT gate, feed FROM iam_engine", [])).await?;
+        check_form(&installed, "gate", gate.name())?;
+        check_form(&installed, "feed", self.repository.0.feed().name())?;
+        let try_lock = match gate {
+            Gate::Native => "SELECT iam_try_lock_changes(false) AS has_global_lock",
+            Gate::Row => "SELECT gate FROM iam_engine FOR SHARE SKIP LOCKED",
+        };
+        self.repository.rows(statement(try_lock, [])).await?;
         Ok(())
     }
 

@@ -4,21 +4,30 @@
 use iam_storage::Result;
 use sea_orm::QueryResult;
 
+use crate::engine::Feed;
 use crate::statement::{column, incomplete};
 
-/// SQL expression for the epoch. The expression refers to the row of `iam_installation` by the alias `installation`.
-/// The epoch is a hash of the installation's history id, the start time of the server process, the OID of the database,
+/// Returns the SQL expression for the epoch. The expression refers to the row of `iam_installation` by the alias
+/// `installation`. With [`Feed::Poll`], the epoch is a hash of the installation's history id, because the servers of a
+/// distributed engine have different start times and file nodes. With [`Feed::Listen`], the epoch is a hash of the installation's history id, the start time of the server process, the OID of the database,
 /// and the identity of the table `company_states`. So the epoch changes in several cases: a restore in place creates or
 /// rewrites the table, a copy of the database has another OID, and a promoted standby is a server process with another
 /// start time.
-pub(crate) const EPOCH_OF_INSTALLATION: &str = "hashtextextended(concat_ws('/', installation.history,
-    extract(epoch FROM pg_postmaster_start_time()), (SELECT oid FROM pg_database WHERE datname = current_database()),
-    'company_states'::regclass::oid, pg_relation_filenode('company_states')), 0)";
+pub(crate) const fn epoch_of_installation(feed: Feed) -> &'static str {
+    match feed {
+        Feed::Listen => {
+            "hashtextextended(concat_ws('/', installation.history, extract(epoch FROM pg_postmaster_start_time()),
+                (SELECT oid FROM pg_database WHERE datname = current_database()), 'company_states'::regclass::oid,
+                pg_relation_filenode('company_states')), 0)"
+        }
+        Feed::Poll => "hashtextextended(installation.history::text, 0)",
+    }
+}
 
 /// Returns the SQL subquery for the epoch of the connected database. Every statement that reads versions includes this
 /// subquery.
-pub(crate) fn current_epoch() -> String {
-    format!("(SELECT {EPOCH_OF_INSTALLATION} FROM iam_installation AS installation)")
+pub(crate) fn current_epoch(feed: Feed) -> String {
+    format!("(SELECT {} FROM iam_installation AS installation)", epoch_of_installation(feed))
 }
 
 /// Reads the epoch from the column `epoch` of a row.

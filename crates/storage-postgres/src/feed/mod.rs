@@ -4,23 +4,26 @@ pub(crate) mod epoch;
 pub(crate) mod listener;
 pub(crate) mod notifier;
 pub(crate) mod poll;
+mod versions;
 
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use iam_storage::{ChangeFeed, NotPrimary, Polled, Position, Result, Target, WakeUps};
+use iam_storage::{ChangeFeed, Changes, NotPrimary, Polled, Position, Result, Target, WakeUps};
 use sea_orm::{ConnectionTrait, QueryResult};
 use uuid::Uuid;
 
 use crate::PostgresStorage;
-use crate::changes::global_lock::acquire_global_lock;
-use crate::connections::control::ControlPool;
+use crate::changes::{global_lock, row_gate};
+use crate::connections::control::{ControlPool, LOCK_TIMEOUT};
+use crate::engine::{Feed, Gate, check_form};
 use crate::error::{from_db, is_forbidden};
-use crate::feed::epoch::{EPOCH_OF_INSTALLATION, epoch};
-use crate::feed::notifier::CHANNEL;
+use crate::feed::epoch::{epoch, epoch_of_installation};
+use crate::feed::notifier::{CHANNEL, OwnCommits};
 use crate::feed::poll::{changes, poll};
 use crate::metric_list::LAST_BACKUP;
 use crate::operation::operation;
+use crate::repository::Executor;
 use crate::statement::{column, incomplete, statement};
 
 impl PostgresStorage {
@@ -28,7 +31,23 @@ impl PostgresStorage {
         &self.repository().0.control
     }
 
-    async fn poll_once(&self, since: Option<&Position>) -> Result<QueryResult> {
+    /// Polls with transaction ids ([`Feed::Listen`]).
+    async fn poll_transactions(&self, since: Option<&Position>) -> Result<Polled> {
+        let mut row = self.read_transactions(since).await?;
+        if let Some(why) = self.not_primary(&row)? {
+            return Ok(Polled::NotPrimary(why));
+        }
+        if column(&row, "is_of_the_future")? {
+            // Some rows contain transaction ids from another PostgreSQL cluster, which are ahead of this cluster's
+            // transaction ids. Every poll would report these rows as changed until this cluster has updated them.
+            self.renew(epoch(&row)?).await?;
+            row = self.read_transactions(None).await?;
+        }
+        metrics::gauge!("iam_database_running_transactions").set(column::<i64>(&row, "running")? as f64);
+        self.observed(&row, changes(&row)?)
+    }
+
+    async fn read_transactions(&self, since: Option<&Position>) -> Result<QueryResult> {
         let poll_state = &self.repository().0.poll_state;
         let is_hidden = poll_state.is_identity_hidden.load(Ordering::Relaxed);
         let rows = match self.control().query_repeatable(poll(is_hidden, since)).await {
@@ -45,36 +64,53 @@ impl PostgresStorage {
         let rows = rows.map_err(from_db)?;
         rows.into_iter().next().ok_or_else(incomplete)
     }
+
+    /// Polls by comparing versions ([`Feed::Poll`]).
+    async fn poll_versions(&self, since: Option<&Position>) -> Result<Polled> {
+        let mut known = self.repository().0.poll_state.known.lock().await;
+        let row = known.read(self.control()).await?;
+        if let Some(why) = self.not_primary(&row)? {
+            return Ok(Polled::NotPrimary(why));
+        }
+        let changes = known.apply(&row, since)?;
+        self.observed(&row, changes)
+    }
+
+    /// Returns why the server that responded to a poll is not the primary, if it is not. In this case, discards all open
+    /// connections.
+    fn not_primary(&self, row: &QueryResult) -> Result<Option<NotPrimary>> {
+        let why = if column(row, "in_recovery")? {
+            NotPrimary::InRecovery
+        } else if column(row, "read_only")? {
+            NotPrimary::ReadOnly
+        } else {
+            return Ok(None);
+        };
+        self.repository().0.outdated.discard_open(&why.to_string());
+        Ok(Some(why))
+    }
+
+    /// Checks the form of the feed, and records the epoch and the time of the latest backup, after a poll of the primary.
+    fn observed(&self, row: &QueryResult, changes: Changes) -> Result<Polled> {
+        check_form(row, "feed", self.feed().name())?;
+        metrics::gauge!(LAST_BACKUP).set(column::<Option<i64>>(row, "last_backup")?.unwrap_or(0) as f64);
+        self.repository().0.outdated.observe_epoch(changes.epoch);
+        Ok(Polled::Primary(changes))
+    }
+
+    fn feed(&self) -> Feed {
+        self.repository().0.feed()
+    }
 }
 
 #[async_trait]
 impl ChangeFeed for PostgresStorage {
     async fn poll(&self, since: Option<&Position>) -> Result<Polled> {
         operation("change_feed.poll", async {
-            let mut row = self.poll_once(since).await?;
-            let outdated = &self.repository().0.outdated;
-            let why = if column(&row, "in_recovery")? {
-                Some(NotPrimary::InRecovery)
-            } else if column(&row, "read_only")? {
-                Some(NotPrimary::ReadOnly)
-            } else {
-                None
-            };
-            if let Some(why) = why {
-                outdated.discard_open(&why.to_string());
-                return Ok(Polled::NotPrimary(why));
+            match self.feed() {
+                Feed::Listen => self.poll_transactions(since).await,
+                Feed::Poll => self.poll_versions(since).await,
             }
-            if column(&row, "is_of_the_future")? {
-                // Some rows contain transaction ids from another PostgreSQL cluster, which are ahead of this cluster's
-                // transaction ids. Every poll would report these rows as changed until this cluster has updated them.
-                self.renew(epoch(&row)?).await?;
-                row = self.poll_once(None).await?;
-            }
-            metrics::gauge!("iam_database_running_transactions").set(column::<i64>(&row, "running")? as f64);
-            metrics::gauge!(LAST_BACKUP).set(column::<Option<i64>>(&row, "last_backup")?.unwrap_or(0) as f64);
-            let changes = changes(&row)?;
-            outdated.observe_epoch(changes.epoch);
-            Ok(Polled::Primary(changes))
         })
         .await
     }
@@ -99,14 +135,27 @@ impl ChangeFeed for PostgresStorage {
             tracing::warn!("versions decreased within one epoch: assigning a new history id, which changes the epoch");
             // All statements run in one transaction that holds the global lock, so that each change belongs to exactly
             // one history.
+            let pool = &self.repository().0;
+            let (lock, _mark) = match pool.gate {
+                Gate::Native => (global_lock::acquire_global_lock(Target::Catalog), None),
+                Gate::Row => (
+                    row_gate::EXCLUSIVE.to_owned(),
+                    Some(row_gate::Mark::place(&pool.control, LOCK_TIMEOUT).await.map_err(from_db)?),
+                ),
+            };
+            let mark_rows = match pool.feed() {
+                Feed::Listen => {
+                    "UPDATE company_states SET version = version
+                    WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot())"
+                }
+                Feed::Poll => "",
+            };
             let sql = format!(
                 "SELECT set_config('iam.company', 'all', true);
-            SELECT {acquire_global_lock};
-            UPDATE iam_installation AS installation SET history = gen_random_uuid()
-                WHERE {EPOCH_OF_INSTALLATION} = {epoch};
-            UPDATE company_states SET version = version
-                WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot())",
-                acquire_global_lock = acquire_global_lock(Target::Catalog),
+                SELECT {lock};
+                UPDATE iam_installation AS installation SET history = gen_random_uuid() WHERE {} = {epoch};
+                {mark_rows}",
+                epoch_of_installation(pool.feed()),
             );
             self.control().connections().execute_unprepared(&sql).await.map(drop).map_err(from_db)
         })
@@ -114,6 +163,9 @@ impl ChangeFeed for PostgresStorage {
     }
 
     async fn listen(&self) -> Result<Box<dyn WakeUps>> {
+        if self.feed() == Feed::Poll {
+            return Ok(Box::new(OwnCommits::of(&self.repository().0.notifier)));
+        }
         let row = self.control().query_repeatable(statement(format!("SELECT {CHANNEL} AS channel"), [])).await;
         let row = row.map_err(from_db)?;
         let channel: Option<String> = row.first().map(|row| column(row, "channel")).transpose()?.flatten();

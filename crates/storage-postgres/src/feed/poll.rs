@@ -8,10 +8,13 @@ use std::time::Duration;
 use iam_domain::{CompanyId, Timestamp};
 use iam_storage::{Changes, Position, Result, StateId};
 use sea_orm::{QueryResult, Statement};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use crate::engine::Feed;
 use crate::entities::company_states::{CATALOG, CREDENTIALS, is_company};
 use crate::feed::epoch::{current_epoch, epoch};
+use crate::feed::versions::KnownStates;
 use crate::row_security::for_company;
 use crate::statement::{column, json_column, statement};
 
@@ -27,6 +30,8 @@ pub(crate) struct PollState {
     pub(crate) is_identity_hidden: AtomicBool,
     /// The id of this process in `iam_heartbeats`, the table of acknowledgements.
     pub(crate) replica: OnceLock<Uuid>,
+    /// The states that this process knows, with [`Feed::Poll`]. The lock is held during a poll.
+    pub(crate) known: Mutex<KnownStates>,
 }
 
 /// Returns the SQL statement for a poll. $1 is the position of the previous poll, or NULL.
@@ -50,32 +55,40 @@ pub(crate) fn poll(is_identity_hidden: bool, since: Option<&Position>) -> Statem
             EXISTS (SELECT FROM company_states WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot()))
                 AS is_of_the_future,
             (SELECT floor(extract(epoch FROM last_backup_at))::bigint FROM iam_installation) AS last_backup,
-            statement_timestamp() AS now, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
+            (SELECT feed FROM iam_engine) AS feed, statement_timestamp() AS now, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
             credentials.version AS credentials_version, credentials.stamp AS credentials_stamp,
             (SELECT coalesce(json_agg(json_build_array(company_id, version, stamp,
-                    (extract(epoch FROM statement_timestamp() - updated_at) * 1000000)::bigint)), '[]')
+                    (extract(epoch FROM updated_at) * 1000000)::bigint)), '[]')
                 FROM company_states
                 WHERE changed_by >= pg_snapshot_xmin($1::text::pg_snapshot)
                     AND NOT pg_visible_in_snapshot(changed_by, $1::text::pg_snapshot))::text AS changed
         FROM company_states AS catalog, company_states AS credentials
         WHERE catalog.company_id = {CATALOG} AND credentials.company_id = {CREDENTIALS}",
-        epoch = current_epoch(),
+        epoch = current_epoch(Feed::Listen),
     );
     for_company(None, statement(sql, [since.map(|position| position.as_str().to_owned()).into()]))
 }
 
-/// A changed row: its id, version and stamp, and the time in microseconds since the change raised the version.
+/// A changed row: its id, version and stamp, and the time at which the change raised the version, in microseconds since
+/// the Unix epoch.
 type Changed = (Uuid, i64, i64, i64);
 
 /// Reads the version and stamp of the catalog or of the credentials, as selected by `of`, from the result row of a
 /// poll.
-fn state(row: &QueryResult, of: &str) -> Result<StateId> {
+pub(crate) fn state(row: &QueryResult, of: &str) -> Result<StateId> {
     Ok(StateId { version: column(row, &format!("{of}_version"))?, stamp: column(row, &format!("{of}_stamp"))? })
+}
+
+/// Returns the time that has passed between a change and `now`. `changed_at` is in microseconds since the Unix epoch.
+pub(crate) fn delay(now: Timestamp, changed_at: i64) -> Duration {
+    let micros = now.as_datetime().timestamp_micros().saturating_sub(changed_at);
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
 /// Reads the changes from the result row of a poll.
 pub(crate) fn changes(row: &QueryResult) -> Result<Changes> {
     let changed: Vec<Changed> = json_column(row, "changed")?;
+    let now = Timestamp::new(column(row, "now")?);
     Ok(Changes {
         epoch: epoch(row)?,
         identity: column::<i64>(row, "identity")?.cast_unsigned(),
@@ -83,13 +96,13 @@ pub(crate) fn changes(row: &QueryResult) -> Result<Changes> {
         is_continuous: column(row, "is_continuous")?,
         catalog: state(row, "catalog")?,
         credentials: state(row, "credentials")?,
-        delays: changed.iter().map(|(.., micros)| Duration::from_micros(u64::try_from(*micros).unwrap_or(0))).collect(),
+        delays: changed.iter().map(|(.., changed_at)| delay(now, *changed_at)).collect(),
         companies: changed
             .into_iter()
             .filter(|(id, ..)| is_company(*id))
             .map(|(id, version, stamp, _)| (CompanyId::from_uuid(id), StateId { version, stamp }))
             .collect(),
-        now: Timestamp::new(column(row, "now")?),
+        now,
         needs_acknowledgement: column(row, "needs_acknowledgement")?,
     })
 }
