@@ -51,15 +51,22 @@ impl Feed {
     }
 }
 
+/// The installation uses another form of the global lock or of the change feed than this process.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the installation uses {of}={installed} (table iam_engine), but this process is configured with {of}={own}")]
+pub struct OtherForm {
+    of: &'static str,
+    installed: String,
+    own: &'static str,
+}
+
 /// Checks that the installation uses the form `own`. `of` is the column that contains the name of the installation's
-/// form, and also the name of the setting.
-pub(crate) fn check_form(row: &QueryResult, of: &str, own: &'static str) -> Result<()> {
+/// form, and also the name of the setting. If it does not, the source of the error is [`OtherForm`].
+pub(crate) fn check_form(row: &QueryResult, of: &'static str, own: &'static str) -> Result<()> {
     let installed: String = column(row, of)?;
     if installed == own {
         return Ok(());
     }
-    let problem = format!(
-        "the installation uses {of}={installed} (table iam_engine), but this process is configured with {of}={own}"
-    );
-    Err(StorageError::Unavailable { retryable: false, source: Some(problem.into()) })
+    let source = OtherForm { of, installed, own };
+    Err(StorageError::Unavailable { retryable: false, source: Some(Box::new(source)) })
 }

@@ -115,7 +115,7 @@ mod unreadable;
 
 pub use connections::reachability::Unreachable;
 pub use connections::session::Refusal;
-pub use engine::{Feed, Gate};
+pub use engine::{Feed, Gate, OtherForm};
 pub use iam_database_url::UrlError;
 pub use metric_list::describe_metrics;
 pub use options::PostgresOptions;

@@ -21,7 +21,7 @@ use crate::connections::shares::{Class, Permit, Shares};
 use crate::connections::waits::{Stage, measured};
 use crate::engine::{Feed, Gate};
 use crate::feed::notifier::Notifier;
-use crate::feed::poll::PollState;
+use crate::feed::poll_state::PollState;
 use crate::options::PostgresOptions;
 use crate::repository::{Executor, Work};
 use crate::row_security::for_company;

@@ -128,16 +128,25 @@ impl PostgresStorage {
         for probe in probes() {
             self.repository.rows(probe).await?;
         }
-        let Pool { gate, .. } = &self.repository.0;
-        let installed = self.repository.single(statement("SELECT gate, feed FROM iam_engine", [])).await?;
-        check_form(&installed, "gate", gate.name())?;
-        check_form(&installed, "feed", self.repository.0.feed().name())?;
-        let try_lock = match gate {
+        self.check_forms().await?;
+        let try_lock = match self.options.gate {
             Gate::Native => "SELECT iam_try_lock_changes(false) AS has_global_lock",
             Gate::Row => "SELECT gate FROM iam_engine FOR SHARE SKIP LOCKED",
         };
         self.repository.rows(statement(try_lock, [])).await?;
         Ok(())
+    }
+
+    /// Checks that the installation uses the forms of the global lock and of the change feed of these options.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](iam_storage::StorageError::Unavailable) if the database cannot be reached, or with the source
+    /// [`OtherForm`](crate::OtherForm) if the installation uses another form.
+    pub async fn check_forms(&self) -> Result<()> {
+        let installed = self.repository.single(statement("SELECT gate, feed FROM iam_engine", [])).await?;
+        check_form(&installed, "gate", self.options.gate.name())?;
+        check_form(&installed, "feed", self.options.feed.name())
     }
 
     /// Returns `true` if row-level security applies to the connecting role. Row-level security applies neither to

@@ -102,8 +102,7 @@ async fn terminate_repeatedly(pool: &Pool, pid: i32, which: Blockers) -> Infalli
                 REPORTED.call_once(|| {
                     tracing::warn!(
                         error = &error as &dyn Error,
-                        "the database does not show or terminate the sessions that block a change; \
-                        a change waits for them until its lock timeout"
+                        "the database does not show the sessions that block a change; they are not terminated"
                     );
                 });
                 return std::future::pending().await;

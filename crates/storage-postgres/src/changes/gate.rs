@@ -1,24 +1,14 @@
 //! Acquires the global lock for a change, in the form that the installation uses.
 
-use iam_storage::{StorageError, Target};
-use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use iam_storage::Target;
+use sea_orm::{ConnectionTrait, QueryResult};
 
+use crate::changes::lock_error::LockError;
 use crate::changes::{global_lock, row_gate};
 use crate::connections::transaction::Transaction;
 use crate::engine::Gate;
 use crate::pool::Pool;
 use crate::statement::statement;
-
-/// The reason why a change did not acquire its locks.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LockError {
-    /// A statement failed.
-    #[error(transparent)]
-    Database(#[from] DbErr),
-    /// The installation uses another form of the global lock, or the lock did not become available in time.
-    #[error(transparent)]
-    Refused(#[from] StorageError),
-}
 
 /// Returns the select list that tries to acquire the global lock in the mode that a change to `target` needs, without
 /// waiting. The value of `has_global_lock` is `false` if the change must also [`wait`].

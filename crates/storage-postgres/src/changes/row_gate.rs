@@ -21,7 +21,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use crate::changes::gate::LockError;
+use crate::changes::lock_error::LockError;
 use crate::connections::control::ControlPool;
 use crate::connections::transaction::Transaction;
 use crate::engine::{Gate, check_form};

@@ -3,7 +3,8 @@
 pub(crate) mod epoch;
 pub(crate) mod listener;
 pub(crate) mod notifier;
-pub(crate) mod poll;
+mod poll;
+pub(crate) mod poll_state;
 mod versions;
 
 use std::sync::atomic::Ordering;

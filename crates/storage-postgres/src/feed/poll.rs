@@ -1,20 +1,16 @@
 //! The poll: the statement that returns the changes that were committed since the previous poll, and the conversion of
 //! its result row.
 
-use std::sync::OnceLock;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use iam_domain::{CompanyId, Timestamp};
 use iam_storage::{Changes, Position, Result, StateId};
 use sea_orm::{QueryResult, Statement};
-use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::engine::Feed;
 use crate::entities::company_states::{CATALOG, CREDENTIALS, is_company};
 use crate::feed::epoch::{current_epoch, epoch};
-use crate::feed::versions::KnownStates;
 use crate::row_security::for_company;
 use crate::statement::{column, json_column, statement};
 
@@ -22,17 +18,6 @@ use crate::statement::{column, json_column, statement};
 /// it requires a privilege that the role may lack.
 const IDENTITY: &str = "CASE WHEN pg_is_in_recovery() THEN 0 ELSE hashtextextended(concat_ws('/',
         (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8)), 0) END";
-
-/// The data that this process retains between polls.
-#[derive(Debug, Default)]
-pub(crate) struct PollState {
-    /// Whether the role lacks the privilege to read [`IDENTITY`].
-    pub(crate) is_identity_hidden: AtomicBool,
-    /// The id of this process in `iam_heartbeats`, the table of acknowledgements.
-    pub(crate) replica: OnceLock<Uuid>,
-    /// The states that this process knows, with [`Feed::Poll`]. The lock is held during a poll.
-    pub(crate) known: Mutex<KnownStates>,
-}
 
 /// Returns the SQL statement for a poll. $1 is the position of the previous poll, or NULL.
 ///
