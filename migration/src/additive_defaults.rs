@@ -19,7 +19,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::change::{acquire_global_lock, append_audit_records, begin_on_current_schema};
+use crate::change::{append_audit_records, begin_change, begin_on_current_schema};
 use crate::error::MigrationError;
 use crate::gains::gains_without_denies;
 use crate::provisioned_levels::first_edit;
@@ -175,8 +175,7 @@ pub async fn plan(db: &DatabaseConnection, company: CompanyId) -> Result<Plan, M
 ///
 /// Returns the same errors as [`seed`](crate::seed).
 pub async fn apply(db: &DatabaseConnection, plan: &Plan) -> Result<Outcome, MigrationError> {
-    let tx = begin_on_current_schema(db).await?;
-    acquire_global_lock(&tx).await?;
+    let tx = begin_change(db).await?;
     let at = raise_version(&tx, plan.company).await?;
     let stored = StoredCompany::load(&tx, plan.company).await?;
     let current = Plan::new(plan.company, &stored)?;

@@ -5,15 +5,29 @@ use iam_domain::{AuditRecord, Timestamp};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
 use serde::Serialize;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::bookkeeping::Bookkeeping;
 use crate::error::MigrationError;
 use crate::session::{Records, begin, statement};
 use crate::{Migrator, compare, names};
 
-/// Query that acquires the global lock in exclusive mode. Every change acquires the global lock. The lock is fair
-/// (FIFO): changes to companies that request it later must wait.
-const ACQUIRE_GLOBAL_LOCK: &str = "SELECT iam_lock_changes(true)";
+/// Query for the form of the global lock that the installation uses.
+const READ_GATE: &str = "SELECT gate FROM iam_engine";
+
+/// Query that acquires the global lock in exclusive mode, in the form `native`. Every change acquires the global lock.
+/// The lock is fair (FIFO): changes to companies that request it later must wait.
+const ACQUIRE_TABLE_LOCK: &str = "SELECT iam_lock_changes(true)";
+
+/// Query that acquires the global lock in exclusive mode, in the form `row`.
+const ACQUIRE_ROW_LOCK: &str = "SELECT gate FROM iam_engine FOR UPDATE";
+
+/// Statement that adds a wanted mark with the id $1: changes to companies that arrive later wait until the mark is
+/// removed or has expired. The mark expires a little later than the lock timeout of this program.
+const ADD_MARK: &str = "INSERT INTO iam_gate_marks (id, wanted_at, expires_at)
+    VALUES ($1, clock_timestamp(), clock_timestamp() + interval '6 s')";
+
+const REMOVE_MARK: &str = "DELETE FROM iam_gate_marks WHERE id = $1";
 
 /// Query for the sessions that hold the advisory lock that was the global lock in the previous release, or wait for it,
 /// and whose role may change data. These sessions belong to replicas of the previous release. Sessions of other roles
@@ -44,10 +58,39 @@ pub(crate) async fn begin_on_current_schema(db: &DatabaseConnection) -> Result<D
     if pending.is_empty() { Ok(tx) } else { Err(MigrationError::Behind { pending }) }
 }
 
-/// Acquires the global lock, after all changes in progress have ended. No other change can begin until the transaction
-/// ends.
-pub(crate) async fn acquire_global_lock(tx: &DatabaseTransaction) -> Result<(), DbErr> {
-    tx.execute_raw(statement(ACQUIRE_GLOBAL_LOCK, [])).await?;
+/// Begins a transaction as [`begin_on_current_schema`] does, and acquires the global lock, after all changes in progress
+/// have ended. No other change can begin until the transaction ends.
+pub(crate) async fn begin_change(db: &DatabaseConnection) -> Result<DatabaseTransaction, MigrationError> {
+    let tx = begin_on_current_schema(db).await?;
+    if read_gate(&tx, READ_GATE).await? != ROW {
+        acquire_table_lock(&tx).await?;
+        return Ok(tx);
+    }
+    // Row locks are not fair, so this change commits a wanted mark before it waits.
+    let mark = Uuid::new_v4();
+    tx.execute_raw(statement(ADD_MARK, [mark.into()])).await?;
+    tx.commit().await?;
+    let tx = begin_on_current_schema(db).await?;
+    if read_gate(&tx, ACQUIRE_ROW_LOCK).await? != ROW {
+        return Err(DbErr::Custom(
+            "the form of the global lock has just been changed; run the command again".to_owned(),
+        )
+        .into());
+    }
+    tx.execute_raw(statement(REMOVE_MARK, [mark.into()])).await?;
+    Ok(tx)
+}
+
+/// The name of the form of the global lock that is a row lock.
+const ROW: &str = "row";
+
+async fn read_gate(tx: &DatabaseTransaction, query: &str) -> Result<String, DbErr> {
+    let row = tx.query_one_raw(statement(query, [])).await?;
+    row.ok_or_else(|| DbErr::RecordNotFound("the table iam_engine has no row".to_owned()))?.try_get("", "gate")
+}
+
+async fn acquire_table_lock(tx: &DatabaseTransaction) -> Result<(), DbErr> {
+    tx.execute_raw(statement(ACQUIRE_TABLE_LOCK, [])).await?;
     let used = tx.query_one_raw(statement(IS_PREVIOUS_LOCK_USED, [])).await?;
     if used.map_or(Ok(false), |row| row.try_get("", "is_used"))? {
         tx.execute_raw(statement(ACQUIRE_PREVIOUS_LOCK, [])).await?;

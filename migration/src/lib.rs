@@ -75,6 +75,7 @@ mod m20261127_000013_idempotency_keys;
 mod m20261127_000014_assignment_periods;
 mod m20261127_000015_member_names;
 mod m20261127_000016_last_backup;
+mod m20261128_000017_engine;
 mod obstacle;
 mod provisioned_levels;
 mod seed;
@@ -97,7 +98,7 @@ pub use waiting::{FailedAttempt, LockWait, Progress};
 
 /// The names of all tables that the migrations create in the schema of the installation. The migrator's own table,
 /// `iam_migrations`, is not listed.
-pub const TABLES: [&str; 27] = [
+pub const TABLES: [&str; 29] = [
     "api_keys",
     "company2modules",
     "company_states",
@@ -107,6 +108,8 @@ pub const TABLES: [&str; 27] = [
     "features",
     "iam_audit_logs",
     "iam_cursor_keys",
+    "iam_engine",
+    "iam_gate_marks",
     "iam_heartbeats",
     "iam_installation",
     "iam_seeded_rows",
@@ -165,6 +168,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000014_assignment_periods::Migration),
             Box::new(m20261127_000015_member_names::Migration),
             Box::new(m20261127_000016_last_backup::Migration),
+            Box::new(m20261128_000017_engine::Migration),
         ]
     }
 
@@ -439,6 +443,7 @@ mod tests {
             m20261127_000011_company_directory::DOWN,
             m20261127_000012_cursor_key::DOWN,
             m20261127_000013_idempotency_keys::DOWN,
+            m20261128_000017_engine::DOWN,
         ];
         let dropped: BTreeSet<_> = down.iter().flat_map(|down| down.split([' ', ',', ';', '\n'])).collect();
         let kept = TABLES.into_iter().chain(VIEWS).filter(|name| !dropped.contains(name)).collect::<Vec<_>>();

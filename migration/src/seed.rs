@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::change::{acquire_global_lock, append_audit_records, begin_on_current_schema, to_json};
+use crate::change::{append_audit_records, begin_change, to_json};
 use crate::compatibility::{self, TypedStatement};
 use crate::error::MigrationError;
 use crate::session::statement;
@@ -242,7 +242,7 @@ enum Deleted {
 }
 
 async fn insert(db: &DatabaseConnection, deleted: Deleted) -> Result<SeedReport, MigrationError> {
-    let tx = match begin_on_current_schema(db).await {
+    let tx = match begin_change(db).await {
         Err(MigrationError::Ahead { unknown, pending }) if pending.is_empty() => {
             compatibility::check(db, &STATEMENTS, &unknown).await?;
             return Err(MigrationError::Ahead { unknown, pending });
@@ -285,9 +285,9 @@ impl Seeded {
 }
 
 impl<'a> Run<'a> {
-    /// Starts a run: locks the catalog, and then reads the clock of the database.
+    /// Starts a run in a transaction that holds the global lock: locks the catalog, and then reads the clock of the
+    /// database.
     async fn begin(tx: &'a DatabaseTransaction) -> Result<Self, DbErr> {
-        acquire_global_lock(tx).await?;
         let locked = tx.query_one_raw(statement(LOCK_CATALOG, [])).await?;
         let clock = tx.query_one_raw(statement(READ_CLOCK, [])).await?;
         let (Some(_), Some(clock)) = (locked, clock) else {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iam_application::{ReadinessReason, SchemaVersions, causes};
-use iam_storage_postgres::{PostgresStorage, Refusal};
+use iam_storage::StorageError;
+use iam_storage_postgres::{OtherForm, PostgresStorage, Refusal};
 use migration::{MigrationError, MigrationStatus};
 
 use crate::probe::{Progress, Waiting};
@@ -67,13 +68,30 @@ fn pauses() -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(FIRST_PAUSE), |pause| Some((*pause * 2).min(LONGEST_PAUSE)))
 }
 
-/// Checks the schema. Returns its versions if the process can use it, and otherwise the problem. The check times out if
-/// the database does not respond.
+/// Checks the schema, and the forms of the global lock and of the change feed. Returns the versions of the schema if the
+/// process can use it, and otherwise the problem. The check times out if the database does not respond.
 async fn check(storage: &PostgresStorage) -> Result<SchemaVersions, Problem> {
     let connection = storage.connection();
-    match tokio::time::timeout(SCHEMA_LIMIT, migration::status(&connection)).await {
-        Ok(status) => accepted(status, &storage.address()),
-        Err(_) => Err(unchecked("the database does not respond".to_owned(), &storage.address())),
+    let checks = async {
+        let schema = accepted(migration::status(&connection).await, &storage.address())?;
+        match storage.check_forms().await {
+            Ok(()) => Ok(schema),
+            Err(error) => Err(unsuitable(&error, schema, &storage.address())),
+        }
+    };
+    let checked = tokio::time::timeout(SCHEMA_LIMIT, checks).await;
+    checked.unwrap_or_else(|_| Err(unchecked("the database does not respond".to_owned(), &storage.address())))
+}
+
+/// Returns the problem for an installation whose forms cannot be read, or differ from those of this process.
+fn unsuitable(error: &StorageError, schema: SchemaVersions, address: &str) -> Problem {
+    let other = match error {
+        StorageError::Unavailable { source: Some(source), .. } => source.downcast_ref::<OtherForm>(),
+        _ => None,
+    };
+    match other {
+        Some(other) => Problem { text: other.to_string(), cause: None, schema: Some(schema) },
+        None => unchecked(causes(error), address),
     }
 }
 

@@ -248,6 +248,8 @@ pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> Postgre
         change_timeout: settings.change_timeout,
         silence_timeout: settings.silence_timeout,
         slow_statement: settings.slow_statement,
+        gate: settings.gate,
+        feed: settings.feed,
         ..PostgresOptions::new(url)
     }
 }

@@ -243,7 +243,7 @@ impl Repository<Arc<Pool>> {
             )
             {insert} RETURNING 1",
             boundaries("$1"),
-            current_epoch()
+            current_epoch(self.0.feed())
         );
         #[expect(clippy::cast_precision_loss, reason = "an f64 represents the microseconds of a year exactly")]
         let valid_for = valid_for.min(LONGEST_VALIDITY).as_micros() as f64;

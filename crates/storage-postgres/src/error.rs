@@ -127,6 +127,13 @@ pub(crate) fn is_cancelled(error: &DbErr) -> bool {
     matches!(code(error).as_deref(), Some("40001" | "57014"))
 }
 
+/// Returns `true` if the database does not support a statement, or does not permit it to the role.
+pub(crate) fn is_unsupported(error: &DbErr) -> bool {
+    // undefined_function, undefined_table, undefined_column, feature_not_supported
+    let is_missing = matches!(code(error).as_deref(), Some("42883" | "42P01" | "42703" | "0A000"));
+    (is_missing && !is_outdated(error)) || is_forbidden(error)
+}
+
 /// Returns `true` if the error shows that the connection is outdated although its server responds. There are three
 /// causes: the schema changed, and with it the result types of a prepared statement; a pooler switched to a server
 /// session with other prepared statements; or the server has become read-only. In each case nothing was committed.

@@ -63,6 +63,9 @@
 //! * **The change feed polls.** A poll is one statement on a connection outside the pool, and sees every change that
 //!   committed before the statement began. After a commit, a `NOTIFY` on the installation's own channel wakes the other
 //!   processes. The notification is sent outside the committing transaction, and receivers ignore its payload.
+//! * **Other engines** can use other forms of the global lock ([`Gate::Row`], a row lock with marks of waiting changes) and
+//!   of the change feed ([`Feed::Poll`], polls that compare versions, without notifications). The table `iam_engine`
+//!   contains the forms of the installation. A storage in another form reads, but does not change or poll.
 //! * **Epoch.** Each read of versions returns the epoch: a hash of the installation's history id, the start time of the
 //!   server process, the OID of the database, and the identity of the table `company_states`. If a poll finds that the
 //!   epoch has changed, or that the server is a standby or read-only, all open connections are discarded. If versions
@@ -91,6 +94,7 @@ mod company_copy;
 mod connections;
 mod convert;
 mod copied_cells;
+mod engine;
 mod entities;
 mod error;
 mod feed;
@@ -115,6 +119,7 @@ mod unreadable;
 
 pub use connections::reachability::Unreachable;
 pub use connections::session::Refusal;
+pub use engine::{Feed, Gate, OtherForm};
 pub use iam_database_url::UrlError;
 pub use metric_list::describe_metrics;
 pub use options::PostgresOptions;

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 
 use crate::connections::hooks::PoolHooks;
 use crate::connections::session::{Limits, Session};
+use crate::engine::{Feed, Gate};
 use crate::feed::listener::ListenerOptions;
 
 /// Minimum of [`PostgresOptions::acquire_timeout`]. With a shorter timeout, a slow connection attempt, for example with
@@ -57,6 +58,10 @@ pub struct PostgresOptions {
     pub slow_statement: Duration,
     /// Application name of the connections, as `pg_stat_activity` shows it. Default: `iam`.
     pub application_name: String,
+    /// The form of the global lock. Default: [`Gate::Native`].
+    pub gate: Gate,
+    /// The form of the change feed. Default: [`Feed::Listen`].
+    pub feed: Feed,
 }
 
 impl PostgresOptions {
@@ -79,6 +84,8 @@ impl PostgresOptions {
             silence_timeout: Duration::from_secs(3),
             slow_statement: Duration::from_millis(200),
             application_name: "iam".to_owned(),
+            gate: Gate::default(),
+            feed: Feed::default(),
         }
     }
 

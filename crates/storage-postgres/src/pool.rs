@@ -19,8 +19,9 @@ use crate::connections::hooks::PoolHooks;
 use crate::connections::outdated::OutdatedConnections;
 use crate::connections::shares::{Class, Permit, Shares};
 use crate::connections::waits::{Stage, measured};
+use crate::engine::{Feed, Gate};
 use crate::feed::notifier::Notifier;
-use crate::feed::poll::PollState;
+use crate::feed::poll_state::PollState;
 use crate::options::PostgresOptions;
 use crate::replicas::requirements::{Requirements, Version};
 use crate::repository::{Executor, Work};
@@ -48,6 +49,8 @@ pub(crate) struct Pool {
     pub(crate) silence_timeout: Duration,
     /// What a replica must have before its data is used. `None` if there is no replica.
     pub(crate) requirements: Option<Arc<Requirements>>,
+    pub(crate) gate: Gate,
+    pub(crate) feed: Feed,
 }
 
 impl Pool {
@@ -63,7 +66,7 @@ impl Pool {
         let connections = Connections::new(pool, options.statement_limit(), Handle::current(), hooks).measured();
         let planning = connections.planning_each_statement();
         let shares = Arc::new(Shares::new(options.max_connections));
-        let notifier = Notifier::new(Arc::clone(&control), connections.runtime());
+        let notifier = Notifier::new(options.feed, &control, connections.runtime());
         Self {
             connections,
             planning,
@@ -78,7 +81,16 @@ impl Pool {
             change_timeout: options.change_timeout,
             silence_timeout: options.silence_timeout,
             requirements,
+            gate: options.gate,
+            feed: options.feed,
         }
+    }
+}
+
+impl Pool {
+    /// Returns the maximum time for which a change waits for the global lock.
+    pub(crate) fn lock_wait(&self) -> Duration {
+        self.write_admission.timeout().unwrap_or(self.change_timeout)
     }
 }
 
@@ -119,6 +131,10 @@ impl Executor for Arc<Pool> {
 
     fn outdated(&self) -> &OutdatedConnections {
         &self.outdated
+    }
+
+    fn feed(&self) -> Feed {
+        self.feed
     }
 
     fn catalog(&self) -> Option<&Arc<CatalogCache>> {

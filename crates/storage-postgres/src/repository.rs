@@ -18,6 +18,7 @@ use crate::changes::read_matrices::ReadMatrices;
 use crate::connections::outdated::OutdatedConnections;
 use crate::connections::runtime::on_runtime;
 use crate::connections::shares::{Class, Permit};
+use crate::engine::Feed;
 use crate::error::{from_db, is_retryable};
 use crate::replicas::requirements::Version;
 use crate::statement::{column, convert, incomplete};
@@ -43,6 +44,9 @@ pub(crate) trait Executor: Send + Sync + 'static {
 
     /// Returns the record of outdated connections.
     fn outdated(&self) -> &OutdatedConnections;
+
+    /// Returns the form of the change feed, which determines the SQL of the epoch.
+    fn feed(&self) -> Feed;
 
     /// Returns the catalog cache, or `None` if this executor may read uncommitted changes to the catalog.
     fn catalog(&self) -> Option<&Arc<CatalogCache>>;

@@ -18,6 +18,7 @@ use crate::connections::runtime::on_runtime;
 use crate::connections::session::Limits;
 use crate::connections::shares::Permit;
 use crate::connections::transaction::Transaction;
+use crate::engine::Feed;
 use crate::error::from_db;
 use crate::options::PostgresOptions;
 use crate::repository::{Executor, Repository, Work};
@@ -33,6 +34,7 @@ pub(crate) struct Snapshot {
     runtime: Handle,
     outdated: Arc<OutdatedConnections>,
     catalog: Arc<CatalogCache>,
+    feed: Feed,
 }
 
 impl Snapshot {
@@ -52,7 +54,8 @@ impl Snapshot {
         let runtime = connections.runtime().clone();
         let begun = async { Transaction::begin_snapshot(&connections, LIFETIME).await };
         let tx = on_runtime(&runtime, begun).await.map_err(from_db)?;
-        Ok(Repository(Self { tx, runtime, outdated: Arc::clone(&main.outdated), catalog: Arc::default() }))
+        let (outdated, catalog) = (Arc::clone(&main.outdated), Arc::default());
+        Ok(Repository(Self { tx, runtime, outdated, catalog, feed: options.feed }))
     }
 }
 
@@ -75,6 +78,10 @@ impl Executor for Snapshot {
 
     fn outdated(&self) -> &OutdatedConnections {
         &self.outdated
+    }
+
+    fn feed(&self) -> Feed {
+        self.feed
     }
 
     fn catalog(&self) -> Option<&Arc<CatalogCache>> {

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::company_copy::{company_copy, copy_in};
 use crate::connections::shares::Class;
 use crate::copied_cells::cell_tables;
+use crate::engine::Feed;
 use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
 use crate::feed::epoch::{current_epoch, epoch};
@@ -36,7 +37,7 @@ use crate::unreadable::readable;
 /// Returns the SQL that reads the catalog and its state, plus the columns `rest` from the joined `tables`. $1 and $2
 /// are the version and the stamp of the cached catalog. If neither has changed in the database, the column `catalog` is
 /// NULL.
-fn snapshot_sql(rest: &str, tables: &str) -> String {
+fn snapshot_sql(feed: Feed, rest: &str, tables: &str) -> String {
     format!(
         "SELECT {epoch} AS epoch, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
             CASE WHEN catalog.version = $1 AND catalog.stamp = $2 THEN NULL ELSE json_build_object(
@@ -49,7 +50,7 @@ fn snapshot_sql(rest: &str, tables: &str) -> String {
                     (SELECT coalesce(json_agg(json_build_array(module_id, feature_id)), '[]') FROM module2features)
             ) END::text AS catalog{rest}
         FROM company_states AS catalog{tables} WHERE catalog.company_id = {CATALOG}",
-        epoch = current_epoch(),
+        epoch = current_epoch(feed),
         views = columns::<views::Entity>("views"),
         features = columns::<features::Entity>("features"),
         modules = columns::<modules::Entity>("modules"),
@@ -249,7 +250,7 @@ impl<T: Executor> Repository<T> {
         values: impl IntoIterator<Item = Value>,
     ) -> Result<(QueryResult, Stamped<Arc<Catalog>>)> {
         let values = std::iter::once(company.as_uuid().into()).chain(values);
-        let sql = snapshot_sql(&(company_columns() + rest), &format!("{COMPANY_STATE}{tables}"));
+        let sql = snapshot_sql(self.0.feed(), &(company_columns() + rest), &format!("{COMPANY_STATE}{tables}"));
         let (row, mut stamped) = self.load(work, Some(company), sql, values).await?;
         stamped.versions.company = column(&row, "company_version")?;
         stamped.versions.boundary = column(&row, "boundary")?;
@@ -360,7 +361,7 @@ impl<T: Executor> Snapshots for Repository<T> {
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
         operation("snapshots.load_catalog", async {
-            Ok(self.load(Work::InPool(Class::Loads, None), None, snapshot_sql("", ""), None).await?.1)
+            Ok(self.load(Work::InPool(Class::Loads, None), None, snapshot_sql(self.0.feed(), "", ""), None).await?.1)
         })
         .await
     }
@@ -382,7 +383,7 @@ impl<T: Executor> Snapshots for Repository<T> {
                     WHERE {owned}) AS row)::text AS sub_items
             FROM company_states AS catalog LEFT JOIN company_states AS company ON company.company_id = $1
             WHERE catalog.company_id = {CATALOG}",
-                epoch = current_epoch(),
+                epoch = current_epoch(self.0.feed()),
                 items = columns::<menu_items::Entity>("m"),
                 sub_items = columns::<sub_menu_items::Entity>("s"),
             );

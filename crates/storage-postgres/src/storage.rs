@@ -17,6 +17,7 @@ use crate::connections::hooks::PoolHooks;
 use crate::connections::reachability::{self, Unreachable};
 use crate::connections::runtime::on_runtime;
 use crate::connections::session::Refusal;
+use crate::engine::{Gate, check_form};
 use crate::entities::probes;
 use crate::feed::listener::ListenerOptions;
 use crate::operation::operation;
@@ -135,19 +136,36 @@ impl PostgresStorage {
         }
     }
 
-    /// Checks that the schema has every table and column that this adapter uses, and that the role may acquire the
-    /// global lock. Executes one statement per table, which reads no rows, and one statement that tries the lock.
+    /// Checks that the schema has every table and column that this adapter uses, that the installation uses the forms of
+    /// the global lock and of the change feed of these options, and that the role may acquire the global lock.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](iam_storage::StorageError::Unavailable) if a table or a column is missing, or if the role may
-    /// not acquire the global lock.
+    /// [`Unavailable`](iam_storage::StorageError::Unavailable) if a table or a column is missing, if the
+    /// installation uses another form, or if the role may not acquire the global lock.
     pub async fn check_schema(&self) -> Result<()> {
         for probe in probes() {
             self.repository.rows(probe).await?;
         }
-        self.repository.rows(statement("SELECT iam_try_lock_changes(false) AS has_global_lock", [])).await?;
+        self.check_forms().await?;
+        let try_lock = match self.options.gate {
+            Gate::Native => "SELECT iam_try_lock_changes(false) AS has_global_lock",
+            Gate::Row => "SELECT gate FROM iam_engine FOR SHARE SKIP LOCKED",
+        };
+        self.repository.rows(statement(try_lock, [])).await?;
         Ok(())
+    }
+
+    /// Checks that the installation uses the forms of the global lock and of the change feed of these options.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](iam_storage::StorageError::Unavailable) if the database cannot be reached, or with the source
+    /// [`OtherForm`](crate::OtherForm) if the installation uses another form.
+    pub async fn check_forms(&self) -> Result<()> {
+        let installed = self.repository.single(statement("SELECT gate, feed FROM iam_engine", [])).await?;
+        check_form(&installed, "gate", self.options.gate.name())?;
+        check_form(&installed, "feed", self.options.feed.name())
     }
 
     /// Returns `true` if row-level security applies to the connecting role. Row-level security applies neither to

@@ -18,7 +18,7 @@ const NOT_RELEASED: &str = "The migration is older than the rule, and no release
 const ONE_ROW_PER_COMPANY: &str =
     "The migration is older than the rule. The table has one row for each company, so the lock is short.";
 
-pub(super) const EXEMPTIONS: [Exemption; 12] = [
+pub(super) const EXEMPTIONS: [Exemption; 13] = [
     exempt(
         "m20261122_000003_row_level_security",
         Rule::Unexamined,
@@ -46,4 +46,10 @@ pub(super) const EXEMPTIONS: [Exemption; 12] = [
     exempt("m20261127_000011_company_directory", Rule::ValidatedConstraint, "company_states", ONE_ROW_PER_COMPANY),
     exempt("m20261127_000014_assignment_periods", Rule::Index, "user_user_levels", NOT_RELEASED),
     exempt("m20261127_000016_last_backup", Rule::ValidatedConstraint, "iam_installation", "The table has one row."),
+    exempt(
+        "m20261128_000017_engine",
+        Rule::Unexamined,
+        "DO $do$ DECLARE",
+        "The block only replaces the functions that acquire the global lock.",
+    ),
 ];

@@ -73,6 +73,8 @@ pub(super) fn cases() -> Vec<(&'static str, &'static str, String)> {
         ("IAM__DATABASE__CHANGE_TIMEOUT", "0", duration(" from 1ms to 596h")),
         ("IAM__DATABASE__SILENCE_TIMEOUT", "0s", duration(" from 1ms to 596h")),
         ("IAM__DATABASE__SLOW_STATEMENT", "0.2s", duration("")),
+        ("IAM__DATABASE__GATE", "advisory", "must be native or row".to_owned()),
+        ("IAM__DATABASE__FEED", "notify", "must be listen or poll".to_owned()),
         ("IAM__CACHE__LEASE", "0", duration(" of at least 1ms")),
         ("IAM__CACHE__OUTAGE_GRACE", "1", duration("")),
         ("IAM__CACHE__LOAD_TIMEOUT", "0", duration(" of at least 1ms")),

@@ -1,4 +1,5 @@
-//! Runs each case of the storage contract on PostgreSQL, each in its own database.
+//! Runs each case of the storage contract on PostgreSQL, each in its own database: in the native forms of the global lock
+//! and of the change feed, and in the forms for other engines.
 
 mod postgres {
     use std::sync::Arc;
@@ -27,4 +28,21 @@ mod postgres {
     }
 
     iam_storage::contract_tests!(on_a_database_of_its_own().await);
+
+    /// The same cases with a row lock and without notifications.
+    mod in_the_forms_for_other_engines {
+        use iam_storage_postgres::PostgresStorage;
+
+        use super::*;
+        use crate::support::engines::{in_other_forms, switch_to_other_forms};
+
+        async fn on_a_database_of_its_own() -> IsolatedStorage {
+            let database = TestDatabase::new(Content::Schema).await;
+            switch_to_other_forms(&database).await;
+            let storage = PostgresStorage::connect(&in_other_forms(database.options())).unwrap();
+            IsolatedStorage { storage: Arc::new(storage), _database: database }
+        }
+
+        iam_storage::contract_tests!(on_a_database_of_its_own().await);
+    }
 }

@@ -15,7 +15,7 @@ mod postgres {
     use crate::support::database::{Content, OWNER, TestDatabase, run};
 
     /// The names of all migrations.
-    const MIGRATIONS: [&str; 16] = [
+    const MIGRATIONS: [&str; 17] = [
         "m20261122_000001_create_iam_schema",
         "m20261122_000002_add_credentials",
         "m20261122_000003_row_level_security",
@@ -32,6 +32,7 @@ mod postgres {
         "m20261127_000014_assignment_periods",
         "m20261127_000015_member_names",
         "m20261127_000016_last_backup",
+        "m20261128_000017_engine",
     ];
 
     async fn texts(connection: &mut PgConnection, sql: impl Into<String>) -> Vec<String> {

@@ -14,6 +14,7 @@ mod plan_cache;
 pub mod plans;
 mod requests;
 mod reverted_migrations;
+mod row_gate;
 mod rows_read;
 mod seeding;
 mod selections;

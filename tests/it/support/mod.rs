@@ -8,6 +8,7 @@ pub mod clock;
 pub mod collector;
 pub mod contract;
 pub mod database;
+pub mod engines;
 pub mod haproxy;
 pub mod options;
 pub mod process;

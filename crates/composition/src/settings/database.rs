@@ -3,10 +3,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use iam_storage_postgres::{Feed, Gate};
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::parse::{database_duration, database_limit, duration, lock_timeout, number, secret_list};
+use super::parse::{database_duration, database_limit, duration, lock_timeout, number, secret_list, word};
 
 /// The settings of the database.
 #[derive(Debug, Clone, Deserialize)]
@@ -53,6 +54,20 @@ pub struct DatabaseSettings {
     /// Duration above which a statement is logged as a warning.
     #[serde(deserialize_with = "duration")]
     pub slow_statement: Duration,
+    /// The form of the global lock: `native` or `row`.
+    #[serde(deserialize_with = "gate")]
+    pub gate: Gate,
+    /// The form of the change feed: `listen` or `poll`.
+    #[serde(deserialize_with = "feed")]
+    pub feed: Feed,
+}
+
+fn gate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Gate, D::Error> {
+    word(deserializer, &[("native", Gate::Native), ("row", Gate::Row)], "must be native or row")
+}
+
+fn feed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Feed, D::Error> {
+    word(deserializer, &[("listen", Feed::Listen), ("poll", Feed::Poll)], "must be listen or poll")
 }
 
 impl Default for DatabaseSettings {
@@ -72,6 +87,8 @@ impl Default for DatabaseSettings {
             change_timeout: Duration::from_secs(10),
             silence_timeout: Duration::from_secs(3),
             slow_statement: Duration::from_millis(200),
+            gate: Gate::default(),
+            feed: Feed::default(),
         }
     }
 }

@@ -6,13 +6,15 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, DbErr};
 
-use crate::changes::global_lock::LOCK_TABLE;
-use crate::connections::control::ControlPool;
-use crate::error::from_db;
+use crate::changes::{global_lock, row_gate};
+use crate::engine::Gate;
+use crate::error::{from_db, is_unsupported};
+use crate::pool::Pool;
 use crate::statement::statement;
 
 /// Interval between checks for the sessions that block a waiting change. The first check runs after one interval. A
@@ -26,6 +28,9 @@ const PAUSE_OF_REVOCATION: Duration = Duration::from_millis(250);
 /// the change. The next session is terminated if its state did not change between two checks, or if it has blocked the
 /// change for the regular interval.
 const PAUSE_AFTER_TERMINATION: Duration = Duration::from_millis(25);
+
+/// Whether this process has reported that the database does not support the termination of blocking sessions.
+static REPORTED: Once = Once::new();
 
 /// Specifies which blocking sessions are terminated.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +67,7 @@ struct Blocking {
 /// Awaits the future `waiting`. Its statements run in the server backend with the process id `pid` and may wait for
 /// locks. Meanwhile, this function terminates the sessions that block the backend and that `which` selects.
 pub(crate) async fn terminating_blockers<T>(
-    control: &ControlPool,
+    pool: &Pool,
     pid: i32,
     which: Blockers,
     waiting: impl Future<Output = T>,
@@ -70,17 +75,18 @@ pub(crate) async fn terminating_blockers<T>(
     tokio::select! {
         biased;
         outcome = waiting => outcome,
-        never = terminate_repeatedly(control, pid, which) => match never {},
+        never = terminate_repeatedly(pool, pid, which) => match never {},
     }
 }
 
-/// Checks for blocking sessions and terminates them, repeatedly. Never returns.
-async fn terminate_repeatedly(control: &ControlPool, pid: i32, which: Blockers) -> Infallible {
+/// Checks for blocking sessions and terminates them, repeatedly. Never returns. On an engine that does not show which
+/// sessions block, or does not permit it, the change only waits until its lock timeout.
+async fn terminate_repeatedly(pool: &Pool, pid: i32, which: Blockers) -> Infallible {
     let mut seen = Vec::new();
     let mut has_ended = false;
     loop {
         tokio::time::sleep(if has_ended { PAUSE_AFTER_TERMINATION } else { which.pause() }).await;
-        match end(control, pid, which, &seen).await {
+        match end(pool, pid, which, &seen).await {
             Ok((blocking, ended)) => {
                 if !ended.is_empty() {
                     let pids: Vec<_> = ended.iter().map(ToString::to_string).collect();
@@ -91,6 +97,15 @@ async fn terminate_repeatedly(control: &ControlPool, pid: i32, which: Blockers) 
                     has_ended = true;
                 }
                 seen = blocking;
+            }
+            Err(error) if is_unsupported(&error) => {
+                REPORTED.call_once(|| {
+                    tracing::warn!(
+                        error = &error as &dyn Error,
+                        "the database does not show the sessions that block a change; they are not terminated"
+                    );
+                });
+                return std::future::pending().await;
             }
             Err(error) => {
                 let error = from_db(error);
@@ -105,17 +120,21 @@ async fn terminate_repeatedly(control: &ControlPool, pid: i32, which: Blockers) 
 /// of the previous check. A session in `seen` that still blocks the backend is terminated if its state has not changed
 /// since then, or if it has blocked the backend for the regular interval. Returns the blocking sessions that were not
 /// terminated, and the process ids of the terminated sessions.
-async fn end(
-    control: &ControlPool,
-    pid: i32,
-    which: Blockers,
-    seen: &[Blocking],
-) -> Result<(Vec<Blocking>, Vec<i32>), DbErr> {
+async fn end(pool: &Pool, pid: i32, which: Blockers, seen: &[Blocking]) -> Result<(Vec<Blocking>, Vec<i32>), DbErr> {
     // A session that waits for the global lock is not terminated. Such a session holds no lock yet. It is only ahead of
     // this change in the queue of the global lock. `chosen` is materialized, because PostgreSQL could otherwise call
     // `pg_terminate_backend` for a session before it evaluates the conditions that exclude the session.
+    let waits = |pid| waits_for_global_lock(pool.gate, pid);
+    // A session that waits for a row lock is blocked by the first session in the queue, which may itself wait for the
+    // sessions that hold the lock.
+    let queue = match pool.gate {
+        Gate::Native => String::new(),
+        Gate::Row => {
+            format!("UNION SELECT unnest(pg_blocking_pids(blocking.pid)) FROM blocking WHERE {}", waits("blocking.pid"))
+        }
+    };
     let sql = format!(
-        "WITH blocking AS MATERIALIZED (SELECT unnest(pg_blocking_pids($1)) AS pid),
+        "WITH RECURSIVE blocking (pid) AS (SELECT unnest(pg_blocking_pids($1)) {queue}),
         chosen AS MATERIALIZED (
             SELECT blocker.pid, (extract(epoch FROM blocker.state_change) * 1000000)::bigint AS since FROM blocking
             JOIN pg_stat_activity AS blocker USING (pid)
@@ -123,17 +142,15 @@ async fn end(
             WHERE blocker.usesysid = own.usesysid AND blocker.datid = own.datid
                 AND blocker.application_name = own.application_name
                 AND (blocker.wait_event_type, blocker.wait_event) IS DISTINCT FROM ('Lock', 'advisory')
-                AND NOT EXISTS (
-                    SELECT FROM pg_locks AS awaited JOIN pg_class ON pg_class.oid = awaited.relation
-                    WHERE awaited.pid = blocker.pid AND NOT awaited.granted AND pg_class.relname = '{LOCK_TABLE}'
-                )
+                AND NOT {is_waiting}
                 AND ($2::float8 IS NULL OR blocker.wait_event_type = 'Client'
                     AND blocker.state_change < clock_timestamp() - make_interval(secs => $2))
         )
         SELECT pid, since, CASE WHEN EXISTS (
             SELECT FROM unnest($3::integer[], $4::bigint[], $5::boolean[]) AS seen (pid, since, is_overdue)
             WHERE seen.pid = chosen.pid AND (seen.is_overdue OR seen.since = chosen.since)
-        ) THEN pg_terminate_backend(pid) ELSE false END AS is_ended FROM chosen"
+        ) THEN pg_terminate_backend(pid) ELSE false END AS is_ended FROM chosen",
+        is_waiting = waits("blocker.pid"),
     );
     let silent_for = match which {
         Blockers::OfRevocation | Blockers::OfCatalog => None,
@@ -142,8 +159,8 @@ async fn end(
     let (pids, times): (Vec<_>, Vec<_>) = seen.iter().map(|session| (session.pid, session.since)).unzip();
     let overdue: Vec<_> = seen.iter().map(|session| session.first_seen.elapsed() >= which.pause()).collect();
     let values = [pid.into(), silent_for.into(), pids.into(), times.into(), overdue.into()];
-    let _permit = control.admit().await;
-    let rows = control.connections().query_all_raw(statement(sql, values)).await?;
+    let _permit = pool.control.admit().await;
+    let rows = pool.control.connections().query_all_raw(statement(sql, values)).await?;
     let (mut blocking, mut ended) = (Vec::new(), Vec::new());
     for row in &rows {
         let (pid, since) = (row.try_get("", "pid")?, row.try_get("", "since")?);
@@ -157,4 +174,19 @@ async fn end(
         }
     }
     Ok((blocking, ended))
+}
+
+/// Returns the SQL condition that the session with the process id `pid`, an SQL expression, waits for the global lock. A
+/// session holds the lock of a tuple (a row version) only while it waits for the row lock.
+fn waits_for_global_lock(gate: Gate, pid: &str) -> String {
+    let is_awaited = match gate {
+        Gate::Native => format!("NOT awaited.granted AND pg_class.relname = '{}'", global_lock::LOCK_TABLE),
+        Gate::Row => format!("awaited.locktype = 'tuple' AND pg_class.relname = '{}'", row_gate::LOCKED_TABLE),
+    };
+    format!(
+        "EXISTS (
+            SELECT FROM pg_locks AS awaited JOIN pg_class ON pg_class.oid = awaited.relation
+            WHERE awaited.pid = {pid} AND {is_awaited}
+        )"
+    )
 }

@@ -10,12 +10,15 @@ mod credentials;
 mod edits;
 mod erasure;
 mod expiry;
+mod gate;
 pub(crate) mod global_lock;
 mod idempotency;
+mod lock_error;
 mod matrices;
 mod menu;
 mod profiles;
 pub(crate) mod read_matrices;
+pub(crate) mod row_gate;
 mod sets;
 pub(crate) mod write_admission;
 
@@ -33,23 +36,24 @@ use iam_storage::{
 };
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use sea_orm::{
-    ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryResult, QueryTrait,
-    Statement, Value,
+    ActiveModelTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, QueryResult, QueryTrait, Statement,
+    Value,
 };
 use serde_json::json;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::catalog_cache::CatalogCache;
 use crate::changes::blockers::{Blockers, terminating_blockers};
-use crate::changes::global_lock::{acquire_global_lock, try_acquire_global_lock};
+use crate::changes::lock_error::LockError;
 use crate::changes::read_matrices::ReadMatrices;
 use crate::changes::write_admission::WritePermit;
 use crate::connections::outdated::OutdatedConnections;
 use crate::connections::runtime::on_runtime;
 use crate::connections::shares::Permit;
 use crate::connections::transaction::Transaction;
+use crate::engine::{Feed, Gate};
 use crate::entities::company_states::{CATALOG, CREDENTIALS, is_company};
 use crate::error::{Operation, from_db, operation_error};
 use crate::feed::epoch::{current_epoch, epoch};
@@ -79,8 +83,9 @@ pub(crate) struct Unit {
     quota_overrides: QuotaOverrides,
     /// The status of the target's company when the unit acquired its locks.
     company_status: CompanyStatus,
-    /// The signal that each commit sends to the notifier, which then wakes the other processes.
-    committed: Arc<Notify>,
+    /// The signal that each commit sends to the notifier, which then wakes the followers.
+    committed: watch::Sender<()>,
+    feed: Feed,
     /// What a replica must have before its data is used, which each commit raises. `None` if there is no replica.
     requirements: Option<Arc<Requirements>>,
     /// The catalog cache of this process. `None` for a change to the catalog. Such a change reads its own uncommitted
@@ -111,6 +116,10 @@ impl Executor for Unit {
 
     fn outdated(&self) -> &OutdatedConnections {
         &self.outdated
+    }
+
+    fn feed(&self) -> Feed {
+        self.feed
     }
 
     fn catalog(&self) -> Option<&Arc<CatalogCache>> {
@@ -165,9 +174,9 @@ impl Raised {
 
 /// Returns the select list of a unit's first statement. The statement sets the company whose rows the unit can see
 /// (row-level security), and tries to acquire the global lock without waiting.
-fn opening(target: Target) -> String {
+fn opening(gate: Gate, target: Target) -> String {
     let setting = setting(target.company());
-    format!("set_config('iam.company', '{setting}', true), {} AS has_global_lock", try_acquire_global_lock(target))
+    format!("set_config('iam.company', '{setting}', true), {}", gate::try_acquire(gate, target))
 }
 
 /// Returns the statement that locks the target's row and increments its version. The transaction must already hold the
@@ -175,7 +184,7 @@ fn opening(target: Target) -> String {
 /// snapshot of this statement includes everything that was committed during the wait. This statement also reads the
 /// token cut-off of the actor, which cannot change while the transaction holds the global lock, and the overrides of
 /// the company's quotas, the company's status, and whether the company was erased. The statement returns no row if the target is a company without a row in `company_states`.
-fn raise(target: Target, actor: Actor) -> Statement {
+fn raise(feed: Feed, target: Target, actor: Actor) -> Statement {
     let row = match target {
         Target::Company(_) => "$2",
         Target::Catalog => CATALOG,
@@ -189,7 +198,7 @@ fn raise(target: Target, actor: Actor) -> Statement {
         RETURNING {catalog} AS catalog, state.version, {} AS epoch, clock_timestamp() AS now,
             (SELECT not_before FROM user_cutoffs WHERE user_id = $1) AS actor_not_before, state.quotas::text AS quotas,
             state.status::text AS status, state.erased_at IS NOT NULL AS is_erased",
-        current_epoch()
+        current_epoch(feed)
     );
     let actor = actor.user_id().map(|user| user.as_uuid());
     let values = [Some(actor.into()), target.company().map(|company| company.as_uuid().into())];
@@ -202,22 +211,24 @@ fn add_state(company: CompanyId) -> Statement {
     statement(sql, [company.as_uuid().into()])
 }
 
-/// Acquires the global lock if the transaction does not hold it yet (`has_global_lock` is `false`). Then locks the row
-/// of the target and increments its version. Returns the result of the statement from [`raise`].
+/// Acquires the global lock if the transaction does not hold it yet. `opened` is the row of the query from [`opening`].
+/// Then locks the row of the target and increments its version. Returns the result of the statement from [`raise`].
 async fn lock(
+    pool: &Pool,
     tx: &Transaction,
     target: Target,
     actor: Actor,
-    has_global_lock: bool,
-) -> Result<Option<QueryResult>, DbErr> {
-    if !has_global_lock {
-        tx.query_one_raw(statement(format!("SELECT {} AS has_global_lock", acquire_global_lock(target)), [])).await?;
+    opened: &QueryResult,
+) -> Result<Option<QueryResult>, LockError> {
+    if !opened.try_get("", "has_global_lock")? {
+        gate::wait(pool, tx, target, opened).await?;
     }
-    let row = tx.query_one_raw(raise(target, actor)).await?;
+    let raise = raise(pool.feed, target, actor);
+    let row = tx.query_one_raw(raise.clone()).await?;
     match target {
         Target::Company(company) if row.is_none() => {
             tx.execute_raw(add_state(company)).await?;
-            tx.query_one_raw(raise(target, actor)).await
+            Ok(tx.query_one_raw(raise).await?)
         }
         _ => Ok(row),
     }
@@ -240,13 +251,20 @@ pub(crate) async fn begin(pool: &Arc<Pool>, target: Target, context: ChangeConte
         Target::Credentials => Blockers::OfRevocation,
     };
     let locked = async {
-        let (tx, opened) = Transaction::begin(&pool.connections, pool.change_timeout, &opening(target)).await?;
-        let lock = lock(&tx, target, context.actor, opened.try_get("", "has_global_lock")?);
-        let row = terminating_blockers(&pool.control, tx.pid(), blockers, lock).await?;
-        Ok((tx, row))
+        let (tx, opened) =
+            Transaction::begin(&pool.connections, pool.change_timeout, &opening(pool.gate, target)).await?;
+        let lock = lock(pool, &tx, target, context.actor, &opened);
+        let row = terminating_blockers(pool, tx.pid(), blockers, lock).await?;
+        Ok::<_, LockError>((tx, row))
     };
     let locked = on_runtime(pool.runtime(), locked).await;
-    let (tx, row) = locked.inspect_err(|error| pool.outdated.record_error(error, sent_at)).map_err(from_db)?;
+    let (tx, row) = locked.map_err(|error| match error {
+        LockError::Database(error) => {
+            pool.outdated.record_error(&error, sent_at);
+            from_db(error)
+        }
+        LockError::Refused(error) => error,
+    })?;
     let row = row.ok_or_else(incomplete)?;
     if column(&row, "is_erased")? {
         // The transaction is dropped, and so rolled back.
@@ -271,7 +289,8 @@ pub(crate) async fn begin(pool: &Arc<Pool>, target: Target, context: ChangeConte
         actor_not_before,
         quota_overrides,
         company_status,
-        committed: Arc::clone(pool.notifier.committed()),
+        committed: pool.notifier.committed().clone(),
+        feed: pool.feed(),
         requirements: pool.requirements.clone(),
         catalog,
         read_matrices: ReadMatrices::default(),
@@ -409,7 +428,7 @@ impl UnitOfWork for Repository<Unit> {
             inserted.inspect_err(|error| outdated.record_error(error, sent_at)).map_err(from_db)?;
             let outcome = tx.commit().await;
             // Other processes are notified even if the outcome of the commit is unknown.
-            committed.notify_one();
+            committed.send_replace(());
             if let Some(requirements) = requirements {
                 match &outcome {
                     Ok(_) => requirements.committed(target.company(), raised.stamp(target)),

@@ -67,6 +67,11 @@ impl WriteAdmission {
         }
     }
 
+    /// Returns the maximum time that a change waits for admission. `None`: no limit.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
     /// Waits for a permit, in FIFO order. Fails if the lock timeout passes before a permit is available.
     pub(crate) async fn acquire(&self, target: Target) -> Result<WritePermit> {
         let permit = async {

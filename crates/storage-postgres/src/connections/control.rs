@@ -33,7 +33,7 @@ const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
 const STATEMENT_TIMEOUT: Duration = Duration::from_millis(1800);
 /// Timeout of the server for a wait for a lock, after which a read is repeated. Only changes to the schema lock tables
 /// against reads.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A pool with few connections, which have a short lifetime and short timeouts.
 #[derive(Debug)]

@@ -3,7 +3,9 @@
 pub(crate) mod epoch;
 pub(crate) mod listener;
 pub(crate) mod notifier;
-pub(crate) mod poll;
+mod poll;
+pub(crate) mod poll_state;
+mod versions;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,15 +17,17 @@ use sea_orm::{ConnectionTrait, QueryResult};
 use uuid::Uuid;
 
 use crate::PostgresStorage;
-use crate::changes::global_lock::acquire_global_lock;
-use crate::connections::control::ControlPool;
+use crate::changes::{global_lock, row_gate};
+use crate::connections::control::{ControlPool, LOCK_TIMEOUT};
+use crate::engine::{Feed, Gate, check_form};
 use crate::error::{from_db, is_forbidden};
-use crate::feed::epoch::{EPOCH_OF_INSTALLATION, epoch};
-use crate::feed::notifier::CHANNEL;
+use crate::feed::epoch::{epoch, epoch_of_installation};
+use crate::feed::notifier::{CHANNEL, OwnCommits};
 use crate::feed::poll::{changes, poll};
 use crate::metric_list::LAST_BACKUP;
 use crate::operation::operation;
 use crate::replicas::marker::write_marker;
+use crate::repository::Executor;
 use crate::statement::{column, incomplete, statement};
 
 impl PostgresStorage {
@@ -31,7 +35,25 @@ impl PostgresStorage {
         &self.repository().0.control
     }
 
-    async fn poll_once(&self, since: Option<&Position>) -> Result<QueryResult> {
+    /// Polls with transaction ids ([`Feed::Listen`]).
+    async fn poll_transactions(&self, since: Option<&Position>) -> Result<Polled> {
+        let (mut since, sent) = (since, Instant::now());
+        let mut row = self.read_transactions(since).await?;
+        if let Some(why) = self.not_primary(&row)? {
+            return Ok(Polled::NotPrimary(why));
+        }
+        if column(&row, "is_of_the_future")? {
+            // Some rows contain transaction ids from another PostgreSQL cluster, which are ahead of this cluster's
+            // transaction ids. Every poll would report these rows as changed until this cluster has updated them.
+            self.renew(epoch(&row)?).await?;
+            since = None;
+            row = self.read_transactions(since).await?;
+        }
+        metrics::gauge!("iam_database_running_transactions").set(column::<i64>(&row, "running")? as f64);
+        self.observed(&row, changes(&row)?, since.is_some(), sent)
+    }
+
+    async fn read_transactions(&self, since: Option<&Position>) -> Result<QueryResult> {
         let poll_state = &self.repository().0.poll_state;
         let is_hidden = poll_state.is_identity_hidden.load(Ordering::Relaxed);
         let rows = match self.control().query_repeatable(poll(is_hidden, since)).await {
@@ -49,15 +71,49 @@ impl PostgresStorage {
         rows.into_iter().next().ok_or_else(incomplete)
     }
 
-    /// Requires of the replicas what a poll has reported, and writes a marker if it is time.
-    fn require_of_replicas(&self, changes: &Changes, history: Option<Uuid>, has_position: bool, sent: Instant) {
+    /// Polls by comparing versions ([`Feed::Poll`]).
+    async fn poll_versions(&self, since: Option<&Position>) -> Result<Polled> {
+        let mut known = self.repository().0.poll_state.known.lock().await;
+        let sent = Instant::now();
+        let row = known.read(self.control()).await?;
+        if let Some(why) = self.not_primary(&row)? {
+            return Ok(Polled::NotPrimary(why));
+        }
+        let changes = known.apply(&row, since)?;
+        self.observed(&row, changes, since.is_some(), sent)
+    }
+
+    /// Returns why the server that responded to a poll is not the primary, if it is not. In this case, discards all open
+    /// connections.
+    fn not_primary(&self, row: &QueryResult) -> Result<Option<NotPrimary>> {
+        let why = if column(row, "in_recovery")? {
+            NotPrimary::InRecovery
+        } else if column(row, "read_only")? {
+            NotPrimary::ReadOnly
+        } else {
+            return Ok(None);
+        };
+        self.repository().0.outdated.discard_open(&why.to_string());
+        Ok(Some(why))
+    }
+
+    /// Checks the form of the feed, and records what a poll of the primary, which was sent at `sent`, has returned.
+    fn observed(&self, row: &QueryResult, changes: Changes, has_position: bool, sent: Instant) -> Result<Polled> {
+        check_form(row, "feed", self.feed().name())?;
+        metrics::gauge!(LAST_BACKUP).set(column::<Option<i64>>(row, "last_backup")?.unwrap_or(0) as f64);
         let pool = &self.repository().0;
-        if let (Some(requirements), Some(history)) = (&pool.requirements, history) {
+        pool.outdated.observe_epoch(changes.epoch);
+        if let (Some(requirements), Some(history)) = (&pool.requirements, column(row, "history")?) {
             let continues = has_position && changes.is_continuous;
-            if let Some(marker) = requirements.polled(changes, history, continues, sent) {
+            if let Some(marker) = requirements.polled(&changes, history, continues, sent) {
                 write_marker(Arc::clone(&pool.control), Arc::clone(requirements), marker);
             }
         }
+        Ok(Polled::Primary(changes))
+    }
+
+    fn feed(&self) -> Feed {
+        self.repository().0.feed()
     }
 }
 
@@ -65,33 +121,10 @@ impl PostgresStorage {
 impl ChangeFeed for PostgresStorage {
     async fn poll(&self, since: Option<&Position>) -> Result<Polled> {
         operation("change_feed.poll", async {
-            let (mut sent, mut since) = (Instant::now(), since);
-            let mut row = self.poll_once(since).await?;
-            let outdated = &self.repository().0.outdated;
-            let why = if column(&row, "in_recovery")? {
-                Some(NotPrimary::InRecovery)
-            } else if column(&row, "read_only")? {
-                Some(NotPrimary::ReadOnly)
-            } else {
-                None
-            };
-            if let Some(why) = why {
-                outdated.discard_open(&why.to_string());
-                return Ok(Polled::NotPrimary(why));
+            match self.feed() {
+                Feed::Listen => self.poll_transactions(since).await,
+                Feed::Poll => self.poll_versions(since).await,
             }
-            if column(&row, "is_of_the_future")? {
-                // Some rows contain transaction ids from another PostgreSQL cluster, which are ahead of this cluster's
-                // transaction ids. Every poll would report these rows as changed until this cluster has updated them.
-                self.renew(epoch(&row)?).await?;
-                (sent, since) = (Instant::now(), None);
-                row = self.poll_once(None).await?;
-            }
-            metrics::gauge!("iam_database_running_transactions").set(column::<i64>(&row, "running")? as f64);
-            metrics::gauge!(LAST_BACKUP).set(column::<Option<i64>>(&row, "last_backup")?.unwrap_or(0) as f64);
-            let changes = changes(&row)?;
-            outdated.observe_epoch(changes.epoch);
-            self.require_of_replicas(&changes, column(&row, "history")?, since.is_some(), sent);
-            Ok(Polled::Primary(changes))
         })
         .await
     }
@@ -116,14 +149,27 @@ impl ChangeFeed for PostgresStorage {
             tracing::warn!("versions decreased within one epoch: assigning a new history id, which changes the epoch");
             // All statements run in one transaction that holds the global lock, so that each change belongs to exactly
             // one history.
+            let pool = &self.repository().0;
+            let (lock, _mark) = match pool.gate {
+                Gate::Native => (global_lock::acquire_global_lock(Target::Catalog), None),
+                Gate::Row => (
+                    row_gate::EXCLUSIVE.to_owned(),
+                    Some(row_gate::Mark::place(&pool.control, LOCK_TIMEOUT).await.map_err(from_db)?),
+                ),
+            };
+            let mark_rows = match pool.feed() {
+                Feed::Listen => {
+                    "UPDATE company_states SET version = version
+                    WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot())"
+                }
+                Feed::Poll => "",
+            };
             let sql = format!(
                 "SELECT set_config('iam.company', 'all', true);
-            SELECT {acquire_global_lock};
-            UPDATE iam_installation AS installation SET history = gen_random_uuid()
-                WHERE {EPOCH_OF_INSTALLATION} = {epoch};
-            UPDATE company_states SET version = version
-                WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot())",
-                acquire_global_lock = acquire_global_lock(Target::Catalog),
+                SELECT {lock};
+                UPDATE iam_installation AS installation SET history = gen_random_uuid() WHERE {} = {epoch};
+                {mark_rows}",
+                epoch_of_installation(pool.feed()),
             );
             self.control().connections().execute_unprepared(&sql).await.map(drop).map_err(from_db)
         })
@@ -131,6 +177,9 @@ impl ChangeFeed for PostgresStorage {
     }
 
     async fn listen(&self) -> Result<Box<dyn WakeUps>> {
+        if self.feed() == Feed::Poll {
+            return Ok(Box::new(OwnCommits::of(&self.repository().0.notifier)));
+        }
         let row = self.control().query_repeatable(statement(format!("SELECT {CHANNEL} AS channel"), [])).await;
         let row = row.map_err(from_db)?;
         let channel: Option<String> = row.first().map(|row| column(row, "channel")).transpose()?.flatten();

@@ -451,7 +451,7 @@ impl<T: Executor> CompanyStates for Repository<T> {
                 "SELECT {} AS epoch, catalog.version AS catalog, coalesce(company.version, 0) AS company, {}
             FROM company_states AS catalog LEFT JOIN company_states AS company ON company.company_id = $1
             WHERE catalog.company_id = {CATALOG}",
-                current_epoch(),
+                current_epoch(self.0.feed()),
                 boundaries("$1")
             );
             let row =

@@ -73,7 +73,7 @@ impl<T: Executor> Credentials for Repository<T> {
                     (SELECT max(version) FROM api_keys WHERE version > $1)) AS latest,
                 (SELECT count(*) FROM api_keys) AS api_key_count
             FROM company_states WHERE company_id = {CREDENTIALS}",
-                current_epoch()
+                current_epoch(self.0.feed())
             );
             let changes = self.for_company(None, statement(sql, [version.into()])).outside_pool();
             let row = self.single(changes).await?;

@@ -288,7 +288,7 @@ impl<T: Executor> Members for Repository<T> {
             SELECT {state}, (SELECT user_id FROM bound) AS bound, {members} AS members, statement_timestamp() AS now
             FROM {states}",
                 selection = selection(),
-                state = state(),
+                state = state(self.0.feed()),
                 states = states(),
                 members = members("SELECT user_id FROM allowed", "page.user_id", ACTIVE),
             );
@@ -313,7 +313,7 @@ impl<T: Executor> Members for Repository<T> {
 
     async fn count_selected(&self, company: CompanyId, rules: LevelRules<'_>, limit: u64) -> Result<Stamped<u64>> {
         operation("members.count_selected", async {
-            let sql = format!("SELECT {}, ({}) AS count FROM {}", state(), count(), states());
+            let sql = format!("SELECT {}, ({}) AS count FROM {}", state(self.0.feed()), count(), states());
             let (allowing, denying) = (ids(rules.allowing), ids(rules.denying));
             let values: [Value; 4] = [company.as_uuid().into(), allowing.into(), denying.into(), most(limit)];
             let row = self.single(self.for_company(company, statement(sql, values))).await?;

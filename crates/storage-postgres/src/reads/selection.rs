@@ -1,5 +1,6 @@
 //! The SQL that selects and counts members by the levels that they hold.
 
+use crate::engine::Feed;
 use crate::entities::company_states::CATALOG;
 use crate::feed::epoch::current_epoch;
 use crate::periods::{ACTIVE, boundaries};
@@ -82,11 +83,11 @@ pub(super) fn count() -> String {
 }
 
 /// Returns the SQL of the columns with the versions and the stamps of the company $1 and of the catalog.
-pub(super) fn state() -> String {
+pub(super) fn state(feed: Feed) -> String {
     format!(
         "{epoch} AS epoch, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
         coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp, {boundaries}",
-        epoch = current_epoch(),
+        epoch = current_epoch(feed),
         boundaries = boundaries("$1"),
     )
 }

@@ -12,6 +12,7 @@ use crate::changes::read_matrices::ReadMatrices;
 use crate::connections::deadlines::Connections;
 use crate::connections::outdated::OutdatedConnections;
 use crate::connections::shares::Permit;
+use crate::engine::Feed;
 use crate::pool::Pool;
 use crate::replicas::Replicas;
 use crate::replicas::requirements::Version;
@@ -55,6 +56,10 @@ impl Executor for WithReplicas {
 
     fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
         self.primary.for_company(company, statement)
+    }
+
+    fn feed(&self) -> Feed {
+        self.primary.feed()
     }
 
     async fn rows_of_replica(&self, statement: &Statement, work: Work) -> Option<Vec<QueryResult>> {

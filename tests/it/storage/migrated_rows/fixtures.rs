@@ -26,7 +26,7 @@ pub(super) const ADDED_ROWS: [(&str, &str, usize); 1] = [("m20261122_000002_add_
 /// The statements that are executed after each migration. They insert rows into its tables, and set its columns. The
 /// companies are `a`, `b`, and one whose id has the largest value. Texts are empty, of maximum length, and contain
 /// characters that need an escape. Times have microseconds, and are before and after the range of other programs.
-pub(super) const FIXTURES: [(&str, &str); 16] = [
+pub(super) const FIXTURES: [(&str, &str); 17] = [
     (
         "m20261122_000001_create_iam_schema",
         r#"
@@ -161,5 +161,9 @@ pub(super) const FIXTURES: [(&str, &str); 16] = [
     (
         "m20261127_000016_last_backup",
         "UPDATE iam_installation SET last_backup_at = '2026-01-01 00:00:00.000001+00'",
+    ),
+    (
+        "m20261128_000017_engine",
+        "INSERT INTO iam_gate_marks VALUES (gen_random_uuid(), now(), now())",
     ),
 ];
