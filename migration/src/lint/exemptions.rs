@@ -18,7 +18,9 @@ const NOT_RELEASED: &str = "The migration is older than the rule, and no release
 const ONE_ROW_PER_COMPANY: &str =
     "The migration is older than the rule. The table has one row for each company, so the lock is short.";
 
-pub(super) const EXEMPTIONS: [Exemption; 12] = [
+const RECREATED: &str = "The table is a cache. A table of the same name and with the same columns replaces it.";
+
+pub(super) const EXEMPTIONS: [Exemption; 17] = [
     exempt(
         "m20261122_000003_row_level_security",
         Rule::Unexamined,
@@ -46,4 +48,14 @@ pub(super) const EXEMPTIONS: [Exemption; 12] = [
     exempt("m20261127_000011_company_directory", Rule::ValidatedConstraint, "company_states", ONE_ROW_PER_COMPANY),
     exempt("m20261127_000014_assignment_periods", Rule::Index, "user_user_levels", NOT_RELEASED),
     exempt("m20261127_000016_last_backup", Rule::ValidatedConstraint, "iam_installation", "The table has one row."),
+    exempt("m20261128_000018_partitions", Rule::DropOrRename, "effective_view_permissions", RECREATED),
+    exempt("m20261128_000018_partitions", Rule::DropOrRename, "effective_view_permissions_old", RECREATED),
+    exempt("m20261128_000018_partitions", Rule::DropOrRename, "effective_feature_permissions", RECREATED),
+    exempt("m20261128_000018_partitions", Rule::DropOrRename, "effective_feature_permissions_old", RECREATED),
+    exempt(
+        "m20261128_000018_partitions",
+        Rule::Unexamined,
+        "DO $$ DECLARE",
+        "The block creates empty partitions of new tables, with policies and privileges.",
+    ),
 ];
