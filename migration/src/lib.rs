@@ -229,7 +229,7 @@ pub async fn up_within(db: &DatabaseConnection, wait: LockWait<'_>) -> Result<Ch
     })
     .await?;
     let built = build_indexes::<Migrator>(db, &INDEXES, wait).await?;
-    partitions::divide(db, wait).await?;
+    partitions::divide::<Migrator>(db, wait).await?;
     Ok(Changes { applied, built })
 }
 
@@ -310,7 +310,7 @@ pub async fn fresh(db: &DatabaseConnection) -> Result<Vec<String>, MigrationErro
     })
     .await?;
     build_indexes::<Migrator>(db, &INDEXES, LockWait::default()).await?;
-    partitions::divide(db, LockWait::default()).await?;
+    partitions::divide::<Migrator>(db, LockWait::default()).await?;
     Ok(applied)
 }
 

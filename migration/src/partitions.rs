@@ -17,8 +17,8 @@
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
+use sea_orm_migration::MigratorTrait;
 
-use crate::Migrator;
 use crate::error::MigrationError;
 use crate::session::{Records, statement};
 use crate::waiting::{LockWait, change_schema};
@@ -223,19 +223,22 @@ enum Next {
 ///
 /// [`MigrationError::Partitions`] if another session holds a lock for too long, or if a statement fails. The service runs
 /// on the tables as they are, and the next call continues.
-pub(crate) async fn divide(db: &DatabaseConnection, wait: LockWait<'_>) -> Result<(), MigrationError> {
-    let outcome = attempt(db, wait).await;
+pub(crate) async fn divide<M: MigratorTrait>(
+    db: &DatabaseConnection,
+    wait: LockWait<'_>,
+) -> Result<(), MigrationError> {
+    let outcome = attempt::<M>(db, wait).await;
     if outcome.is_err() {
         // Best effort: the error of the step is returned.
         let once = LockWait { limit: Duration::ZERO, ..wait };
-        let _ = execute(db, once, UNLIMIT).await;
+        let _ = execute::<M>(db, once, UNLIMIT).await;
     }
     outcome.map_err(|error| MigrationError::Partitions(Box::new(error)))
 }
 
-async fn attempt(db: &DatabaseConnection, wait: LockWait<'_>) -> Result<(), MigrationError> {
-    while change_schema::<Migrator, _>(db, Records::Optional, wait, |tx| Box::pin(step(tx))).await? == Next::Validate {
-        execute(db, wait, VALIDATE).await?;
+async fn attempt<M: MigratorTrait>(db: &DatabaseConnection, wait: LockWait<'_>) -> Result<(), MigrationError> {
+    while change_schema::<M, _>(db, Records::Optional, wait, |tx| Box::pin(step(tx))).await? == Next::Validate {
+        execute::<M>(db, wait, VALIDATE).await?;
     }
     Ok(())
 }
@@ -263,8 +266,12 @@ async fn step(tx: &DatabaseTransaction) -> Result<Next, MigrationError> {
     Ok(Next::Nothing)
 }
 
-async fn execute(db: &DatabaseConnection, wait: LockWait<'_>, sql: &'static str) -> Result<(), MigrationError> {
-    change_schema::<Migrator, _>(db, Records::Optional, wait, |tx| {
+async fn execute<M: MigratorTrait>(
+    db: &DatabaseConnection,
+    wait: LockWait<'_>,
+    sql: &'static str,
+) -> Result<(), MigrationError> {
+    change_schema::<M, _>(db, Records::Optional, wait, |tx| {
         Box::pin(async move { Ok(tx.execute_unprepared(sql).await.map(drop)?) })
     })
     .await

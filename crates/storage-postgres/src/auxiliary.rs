@@ -195,8 +195,7 @@ impl Repository<Pool> {
     }
 
     async fn drop_expired(&self, table: &str, at_most: u64) -> Result<u64> {
-        // A `ctid` identifies a row only within one partition. The first condition makes PostgreSQL find the rows by their
-        // `ctid`, the second condition excludes the rows of other partitions.
+        // The condition on `ctid` finds the rows, and the condition on `tableoid` excludes rows of other partitions.
         let sql = format!(
             "WITH expired AS MATERIALIZED (
                 SELECT tableoid AS part, ctid AS place FROM {table}

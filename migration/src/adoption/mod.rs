@@ -72,7 +72,7 @@ pub async fn adopt(db: &DatabaseConnection, repairs: &[Repair], mode: Mode) -> R
     }
     tx.commit().await?;
     build_indexes::<Migrator>(db, &INDEXES, LockWait::default()).await?;
-    partitions::divide(db, LockWait::default()).await?;
+    partitions::divide::<Migrator>(db, LockWait::default()).await?;
     Ok(report)
 }
 

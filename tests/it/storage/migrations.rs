@@ -54,8 +54,7 @@ mod postgres {
                 || CASE WHEN relrowsecurity THEN ' with row-level security' ELSE '' END
                 || CASE WHEN relforcerowsecurity THEN ', forced' ELSE '' END
                 || coalesce(', partitioned by ' || pg_get_partkeydef(oid), '') AS line
-            FROM relation
-            UNION ALL
+            FROM relation UNION ALL
             SELECT name, 1, a.attnum, '  ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
                 || CASE WHEN c.collname <> 'default' THEN ' collate ' || c.collname ELSE '' END
                 || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
