@@ -23,6 +23,7 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod report;
+pub mod scale;
 pub mod sizing;
 pub mod statements;
 pub mod states;

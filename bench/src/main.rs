@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use iam_bench::report::{Report, Row};
 use iam_bench::{
-    Result, admin, bare, bounds, commits, decisions, fairness, http, memory, original, postgres, progress, sizing,
-    states,
+    Result, admin, bare, bounds, commits, decisions, fairness, http, memory, original, postgres, progress, scale,
+    sizing, states,
 };
 
 /// The global allocator: the same as that of the server, because decisions are measured in this process.
@@ -51,7 +51,7 @@ struct Options {
 }
 
 /// The names of all sections, in the order of the report. `--filter` selects some of them.
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 17] = [
     "decisions",
     "users",
     "memory",
@@ -68,6 +68,7 @@ const SECTIONS: [&str; 16] = [
     "admin",
     "states",
     "original",
+    "scale",
 ];
 
 impl Options {
@@ -89,6 +90,7 @@ impl Options {
             "admin" => admin::admin(&self.database_url, &self.server).await,
             "states" => states::states().await,
             "original" => original::original(&self.database_url).await,
+            "scale" => scale::scale(&self.server).await,
             _ => Ok(Vec::new()),
         }
     }

@@ -93,6 +93,12 @@ pub enum MigrationError {
         /// The server's error.
         source: DbErr,
     },
+    /// The partitions of the audit log could not be created after the migrations. All migrations are applied.
+    #[error(
+        "the migrations are applied, but the partitions of the table iam_audit_logs could not be created: {0}. Run the \
+        command again: it creates only what is missing"
+    )]
+    Partitions(#[source] Box<MigrationError>),
     /// The database reported an error, or could not be reached.
     #[error(transparent)]
     Database(#[from] DbErr),

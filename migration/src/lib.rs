@@ -44,6 +44,7 @@
 //!   has migrated they return [`MigrationError::Ahead`]; the caller decides whether that is fatal.
 //!
 //! Indexes on tables that may be large are built after the transaction, with `CREATE INDEX CONCURRENTLY` ([`INDEXES`]).
+//! Then the audit log is divided into partitions, and the partitions of the coming months are created.
 //! `docs/schema-changes.md` in the repository describes how to write a migration.
 
 pub mod additive_defaults;
@@ -76,7 +77,9 @@ mod m20261127_000014_assignment_periods;
 mod m20261127_000015_member_names;
 mod m20261127_000016_last_backup;
 mod m20261128_000017_engine;
+mod m20261128_000018_partitions;
 mod obstacle;
+mod partitions;
 mod provisioned_levels;
 mod seed;
 mod session;
@@ -169,6 +172,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000015_member_names::Migration),
             Box::new(m20261127_000016_last_backup::Migration),
             Box::new(m20261128_000017_engine::Migration),
+            Box::new(m20261128_000018_partitions::Migration),
         ]
     }
 
@@ -207,7 +211,8 @@ pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> 
     Ok(up_within(db, LockWait::default()).await?.applied)
 }
 
-/// Applies pending migrations, and then builds the indexes of [`INDEXES`] that are missing or invalid.
+/// Applies pending migrations, then builds the indexes of [`INDEXES`] that are missing or invalid, and creates the
+/// partitions of the audit log for the coming months.
 ///
 /// # Errors
 ///
@@ -216,7 +221,8 @@ pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> 
 /// [`MigrationError::ReadOnly`] if the session is read-only, [`MigrationError::Encoding`] if the database is not UTF8,
 /// [`MigrationError::NoSchema`] if the search path names no usable schema, [`MigrationError::Locked`] if other sessions
 /// hold locks, and [`MigrationError::Database`] if a migration fails. In each of these cases no migration is applied.
-/// [`MigrationError::Index`] if an index cannot be built. In this case all migrations are applied.
+/// [`MigrationError::Index`] if an index cannot be built, and [`MigrationError::Partitions`] if a partition cannot be
+/// created. In these cases all migrations are applied.
 pub async fn up_within(db: &DatabaseConnection, wait: LockWait<'_>) -> Result<Changes, MigrationError> {
     let applied = change_schema::<Migrator, _>(db, Records::Required, wait, |tx| {
         Box::pin(async move {
@@ -227,6 +233,7 @@ pub async fn up_within(db: &DatabaseConnection, wait: LockWait<'_>) -> Result<Ch
     })
     .await?;
     let built = build_indexes::<Migrator>(db, &INDEXES, wait).await?;
+    partitions::divide::<Migrator>(db, wait).await?;
     Ok(Changes { applied, built })
 }
 
@@ -307,6 +314,7 @@ pub async fn fresh(db: &DatabaseConnection) -> Result<Vec<String>, MigrationErro
     })
     .await?;
     build_indexes::<Migrator>(db, &INDEXES, LockWait::default()).await?;
+    partitions::divide::<Migrator>(db, LockWait::default()).await?;
     Ok(applied)
 }
 
@@ -429,7 +437,10 @@ mod tests {
 
     #[test]
     fn fresh_drops_exactly_what_the_migrations_create() {
-        assert_eq!(all_after("CREATE TABLE "), TABLES.into());
+        let mut tables = all_after("CREATE TABLE ");
+        // The partitions have no constant names; they are dropped with their tables.
+        tables.remove("%I");
+        assert_eq!(tables, TABLES.into());
         assert_eq!(all_after("CREATE VIEW "), VIEWS.into());
     }
 

@@ -196,10 +196,15 @@ impl Repository<Arc<Pool>> {
     }
 
     async fn drop_expired(&self, table: &str, at_most: u64) -> Result<u64> {
+        // The condition on `ctid` finds the rows, and the condition on `tableoid` excludes rows of other partitions.
         let sql = format!(
-            "DELETE FROM {table} WHERE ctid = ANY(ARRAY(
-                SELECT ctid FROM {table} WHERE expires_at <= now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
-            )) RETURNING 1"
+            "WITH expired AS MATERIALIZED (
+                SELECT tableoid AS part, ctid AS place FROM {table}
+                WHERE expires_at <= now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
+            )
+            DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT place FROM expired))
+                AND (tableoid, ctid) IN (SELECT part, place FROM expired)
+            RETURNING 1"
         );
         let delete = self.for_company(None, statement(sql, [limit(at_most).cast_signed().into()]));
         self.execute(delete.of(Class::Loads)).await

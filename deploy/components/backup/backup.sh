@@ -18,8 +18,8 @@ trap 'rm -f "$name.part"' EXIT
 trap 'exit 1' HUP INT TERM
 # docs/persistence.md explains the options.
 PGOPTIONS='-c iam.company=all' pg_dump --dbname="$DATABASE_URL" --enable-row-security --format=custom --no-blobs \
-    --exclude-schema=iam_original --exclude-table-data=effective_view_permissions \
-    --exclude-table-data=effective_feature_permissions --exclude-table-data=nav_trail --file="$name.part"
+    --exclude-schema=iam_original --exclude-table-data='effective_view_permissions*' \
+    --exclude-table-data='effective_feature_permissions*' --exclude-table-data=nav_trail --file="$name.part"
 pg_restore --list "$name.part" >/dev/null
 mv "$name.part" "$name"
 echo "wrote $name"

@@ -15,7 +15,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction};
 use crate::bookkeeping::Bookkeeping;
 use crate::session::{Records, begin, statement};
 use crate::waiting::is_contention;
-use crate::{INDEXES, LockWait, Migrator, apply, build_indexes, to_name_conflict};
+use crate::{INDEXES, LockWait, Migrator, apply, build_indexes, partitions, to_name_conflict};
 use copy::{COPIES, FUNCTIONS, STATES};
 use original::TABLES;
 use problems::Action;
@@ -72,6 +72,7 @@ pub async fn adopt(db: &DatabaseConnection, repairs: &[Repair], mode: Mode) -> R
     }
     tx.commit().await?;
     build_indexes::<Migrator>(db, &INDEXES, LockWait::default()).await?;
+    partitions::divide::<Migrator>(db, LockWait::default()).await?;
     Ok(report)
 }
 

@@ -18,7 +18,9 @@ const NOT_RELEASED: &str = "The migration is older than the rule, and no release
 const ONE_ROW_PER_COMPANY: &str =
     "The migration is older than the rule. The table has one row for each company, so the lock is short.";
 
-pub(super) const EXEMPTIONS: [Exemption; 13] = [
+const RECREATED: &str = "The table is a cache. A table of the same name and with the same columns replaces it.";
+
+pub(super) const EXEMPTIONS: [Exemption; 18] = [
     exempt(
         "m20261122_000003_row_level_security",
         Rule::Unexamined,
@@ -51,5 +53,15 @@ pub(super) const EXEMPTIONS: [Exemption; 13] = [
         Rule::Unexamined,
         "DO $do$ DECLARE",
         "The block only replaces the functions that acquire the global lock.",
+    ),
+    exempt("m20261128_000018_partitions", Rule::DropOrRename, "effective_view_permissions", RECREATED),
+    exempt("m20261128_000018_partitions", Rule::DropOrRename, "effective_view_permissions_old", RECREATED),
+    exempt("m20261128_000018_partitions", Rule::DropOrRename, "effective_feature_permissions", RECREATED),
+    exempt("m20261128_000018_partitions", Rule::DropOrRename, "effective_feature_permissions_old", RECREATED),
+    exempt(
+        "m20261128_000018_partitions",
+        Rule::Unexamined,
+        "DO $$ DECLARE",
+        "The block creates empty partitions of new tables, with policies and privileges.",
     ),
 ];

@@ -20,6 +20,7 @@ mod postgres {
             "SELECT table_name::text FROM information_schema.columns JOIN information_schema.tables
                 USING (table_schema, table_name)
             WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND column_name LIKE '{column}'
+                AND NOT (SELECT relispartition FROM pg_class WHERE oid = format('public.%I', table_name)::regclass)
             GROUP BY table_name ORDER BY 1"
         );
         query_scalar(AssertSqlSafe(sql)).fetch_all(connection).await.unwrap()

@@ -15,7 +15,7 @@ mod postgres {
     use crate::support::database::{Content, OWNER, TestDatabase, run};
 
     /// The names of all migrations.
-    const MIGRATIONS: [&str; 17] = [
+    const MIGRATIONS: [&str; 18] = [
         "m20261122_000001_create_iam_schema",
         "m20261122_000002_add_credentials",
         "m20261122_000003_row_level_security",
@@ -33,6 +33,7 @@ mod postgres {
         "m20261127_000015_member_names",
         "m20261127_000016_last_backup",
         "m20261128_000017_engine",
+        "m20261128_000018_partitions",
     ];
 
     async fn texts(connection: &mut PgConnection, sql: impl Into<String>) -> Vec<String> {
@@ -47,14 +48,14 @@ mod postgres {
     const SCHEMA: &str = r#"
         WITH relation AS (
             SELECT oid, relname::text AS name, relkind, relrowsecurity, relforcerowsecurity FROM pg_class
-            WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')
+            WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v') AND NOT relispartition
         ),
         line AS (
             SELECT name, 0 AS part, 0 AS place, CASE relkind WHEN 'v' THEN 'view ' ELSE 'table ' END || name
                 || CASE WHEN relrowsecurity THEN ' with row-level security' ELSE '' END
-                || CASE WHEN relforcerowsecurity THEN ', forced' ELSE '' END AS line
-            FROM relation
-            UNION ALL
+                || CASE WHEN relforcerowsecurity THEN ', forced' ELSE '' END
+                || coalesce(', partitioned by ' || pg_get_partkeydef(oid), '') AS line
+            FROM relation UNION ALL
             SELECT name, 1, a.attnum, '  ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
                 || CASE WHEN c.collname <> 'default' THEN ' collate ' || c.collname ELSE '' END
                 || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
@@ -68,7 +69,7 @@ mod postgres {
             FROM relation JOIN pg_constraint AS c ON c.conrelid = relation.oid AND c.contype <> 'n'
             UNION ALL
             SELECT name, 3, 0, '  index ' || i.relname || ' '
-                || regexp_replace(pg_get_indexdef(i.oid), '^CREATE (UNIQUE )?INDEX \S+ ON public\.\S+ USING ', '\1')
+                || regexp_replace(pg_get_indexdef(i.oid), '^CREATE (UNIQUE )?INDEX \S+ ON (ONLY )?public\.\S+ USING ', '\1')
             FROM relation JOIN pg_index AS x ON x.indrelid = relation.oid JOIN pg_class AS i ON i.oid = x.indexrelid
             UNION ALL
             SELECT name, 4, 0, '  policy ' || polname || CASE WHEN polpermissive THEN '' ELSE ' restrictive' END
@@ -86,7 +87,7 @@ mod postgres {
     /// Returns the names of the tables and views.
     async fn relations(database: &TestDatabase) -> Vec<String> {
         let names = "SELECT relname::text COLLATE \"C\" FROM pg_class
-            WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v') ORDER BY 1";
+            WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v') ORDER BY 1";
         texts(&mut database.connect().await, names).await
     }
 

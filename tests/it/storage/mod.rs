@@ -10,6 +10,7 @@ mod migrated_rows;
 mod migrations;
 mod outages;
 mod outdated;
+mod partitions;
 mod plan_cache;
 pub mod plans;
 mod requests;

@@ -237,14 +237,26 @@ mod postgres {
         let mut connection = database.connect().await;
         let of_companies = "SELECT DISTINCT relname::text COLLATE \"C\" FROM pg_class AS c
             JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname IN ('company_id', 'menu_item_id')
-            WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+            WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
                 -- The platform's: what a key is good for is no company's to see.
                 AND relname <> 'api_keys' ORDER BY 1";
         let tables: Vec<String> = query_scalar(of_companies).fetch_all(&mut connection).await.unwrap();
         assert_eq!(tables, OF_TENANTS.map(|(table, _)| table));
-        let forced =
-            "SELECT relname::text COLLATE \"C\" FROM pg_class WHERE relrowsecurity AND relforcerowsecurity ORDER BY 1";
+        let forced = "SELECT relname::text COLLATE \"C\" FROM pg_class
+            WHERE relrowsecurity AND relforcerowsecurity AND NOT relispartition ORDER BY 1";
         assert_eq!(query_scalar::<_, String>(forced).fetch_all(&mut connection).await.unwrap(), tables);
+        // Each partition has the policy of its table, because roles can specify it by its name.
+        let unlike = "SELECT part.relname::text FROM pg_class AS part WHERE relispartition AND relkind = 'r' AND NOT (
+                relrowsecurity AND relforcerowsecurity AND ARRAY(
+                    SELECT (polname, polcmd, polpermissive, pg_get_expr(polqual, polrelid))::text
+                    FROM pg_policy WHERE polrelid = part.oid ORDER BY 1
+                ) = ARRAY(
+                    SELECT (polname, polcmd, polpermissive, pg_get_expr(polqual, polrelid))::text
+                    FROM pg_policy WHERE polrelid = pg_partition_root(part.oid) ORDER BY 1
+                ) AND relacl IS NOT DISTINCT FROM (SELECT relacl FROM pg_class WHERE oid = pg_partition_root(part.oid))
+            )";
+        assert_eq!(query_scalar::<_, String>(unlike).fetch_all(&mut connection).await.unwrap(), [""; 0]);
+        assert!(number(&mut connection, "SELECT count(*) FROM pg_class WHERE relispartition").await > 100);
         // The application's role owns no tables. Neither this role nor the owner bypasses the row-level policies.
         let exempt = format!(
             "SELECT count(*) FROM pg_roles AS role WHERE rolname = '{APPLICATION}' AND (rolsuper OR rolbypassrls

@@ -466,7 +466,7 @@ impl AuditLogsMut for Repository<Unit> {
                 if records.iter().any(|record| record.company_id != owner) {
                     return Err(StorageError::Misuse("an audit record belongs to another owner"));
                 }
-                let sql = format!("{INSERT_RECORDS} ON CONFLICT (id) DO NOTHING RETURNING id");
+                let sql = format!("{INSERT_RECORDS} ON CONFLICT DO NOTHING RETURNING id");
                 let added = unit.column::<Uuid>(statement(sql, [json_rows(records).into()]), "id").await?;
                 let added: BTreeSet<_> = added.into_iter().map(AuditRecordId::from_uuid).collect();
                 for record in records.iter().filter(|record| added.contains(&record.id)) {

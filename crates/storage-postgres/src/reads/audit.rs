@@ -56,6 +56,8 @@ fn page(select: Select<logs::Entity>, cursor: Option<AuditCursor>, bounds: PageB
         .column(Column::Id)
         .expr_as(Expr::cust(size), "bytes")
         .filter(Expr::cust(r#"("timestamp", id) < (page."timestamp", page.id)"#))
+        // PostgreSQL skips the partitions of later times because of this condition, and not because of the previous one.
+        .filter(Expr::cust(r#""timestamp" <= page."timestamp""#))
         .order_by_desc(Column::Timestamp)
         .order_by_desc(Column::Id)
         .limit(1);
@@ -81,7 +83,10 @@ fn page(select: Select<logs::Entity>, cursor: Option<AuditCursor>, bounds: PageB
             FROM page, LATERAL ({next}) AS next WHERE page.fits
         )
         SELECT {columns}, (SELECT NOT bool_and(fits) FROM page) AS has_more
-        FROM page, LATERAL (SELECT {columns} FROM iam_audit_logs AS record WHERE record.id = page.id OFFSET 0) AS record
+        FROM page, LATERAL (
+            SELECT {columns} FROM iam_audit_logs AS record
+            WHERE record.id = page.id AND record."timestamp" = page."timestamp" OFFSET 0
+        ) AS record
         WHERE page.fits AND page.number > 0 ORDER BY page.number"#,
         columns = columns::<logs::Entity>("record"),
     );

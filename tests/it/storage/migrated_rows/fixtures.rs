@@ -23,10 +23,16 @@ pub(super) const CHANGED_COLUMNS: [ChangedColumn; 0] = [];
 /// The numbers of rows that migrations insert into tables of earlier migrations.
 pub(super) const ADDED_ROWS: [(&str, &str, usize); 1] = [("m20261122_000002_add_credentials", "company_states", 1)];
 
+/// The tables whose rows a migration discards, because the rows are a cache.
+pub(super) const DISCARDED: [(&str, &str); 2] = [
+    ("m20261128_000018_partitions", "effective_feature_permissions"),
+    ("m20261128_000018_partitions", "effective_view_permissions"),
+];
+
 /// The statements that are executed after each migration. They insert rows into its tables, and set its columns. The
 /// companies are `a`, `b`, and one whose id has the largest value. Texts are empty, of maximum length, and contain
 /// characters that need an escape. Times have microseconds, and are before and after the range of other programs.
-pub(super) const FIXTURES: [(&str, &str); 17] = [
+pub(super) const FIXTURES: [(&str, &str); 18] = [
     (
         "m20261122_000001_create_iam_schema",
         r#"
@@ -165,5 +171,15 @@ pub(super) const FIXTURES: [(&str, &str); 17] = [
     (
         "m20261128_000017_engine",
         "INSERT INTO iam_gate_marks VALUES (gen_random_uuid(), now(), now())",
+    ),
+    (
+        "m20261128_000018_partitions",
+        "INSERT INTO effective_view_permissions (company_id, user_id, view_id, has_access, expires_at, company_version,
+                catalog_version)
+            SELECT id, md5('user' || name)::uuid, md5('view' || name)::uuid, name <> 'a', 'infinity', 7, 0 FROM company;
+        INSERT INTO effective_feature_permissions (company_id, user_id, feature_id, action, allowed, scope, expires_at,
+                company_version, catalog_version)
+            SELECT id, md5('user' || name)::uuid, md5('feature' || name)::uuid, 'Read', name <> 'a', 'company',
+                '-infinity', 7, 0 FROM company",
     ),
 ];
