@@ -94,7 +94,7 @@ mod postgres {
         // The role of the adapter may not see which sessions block, so the revocations cannot terminate them.
         let forbid = "REVOKE EXECUTE ON FUNCTION pg_blocking_pids(integer) FROM PUBLIC";
         run(&mut database.connect().await, forbid.to_owned()).await.unwrap();
-        let crowded = storage(&database, |options| PostgresOptions { max_connections: 10, ..options });
+        let crowded = storage(&database, |options| PostgresOptions { max_connections: 24, ..options });
         let limited = |options| PostgresOptions { lock_timeout: Duration::from_secs(5), ..options };
         let sound = storage(&database, limited);
         let is_over = Arc::new(AtomicBool::new(false));
@@ -103,7 +103,8 @@ mod postgres {
             let (crowded, is_over) = (Arc::clone(&crowded), Arc::clone(&is_over));
             flood.spawn(async move {
                 let mut changes = 0;
-                // Each task begins its next change before it ends the previous one, so the lock is always shared.
+                // Each task begins its next change before it ends the previous one, unless a revocation waits. Without
+                // marks, the lock would always be shared.
                 let mut unit = begin(&crowded, some_company()).await.unwrap();
                 while !is_over.load(Ordering::Relaxed) {
                     tokio::time::sleep(Duration::from_millis(5)).await;

@@ -32,7 +32,7 @@ pub(crate) async fn wait(pool: &Pool, tx: &Transaction, target: Target, opened: 
             row_gate::acquire_shared(tx, opened.try_get("", "arrived_at")?, pool.lock_wait()).await
         }
         Gate::Row => {
-            let _mark = row_gate::Mark::place(&pool.control, pool.lock_wait()).await?;
+            let _mark = row_gate::Mark::place(pool, pool.lock_wait()).await?;
             row_gate::acquire_exclusive(tx).await
         }
     }

@@ -154,7 +154,7 @@ impl ChangeFeed for PostgresStorage {
                 Gate::Native => (global_lock::acquire_global_lock(Target::Catalog), None),
                 Gate::Row => (
                     row_gate::EXCLUSIVE.to_owned(),
-                    Some(row_gate::Mark::place(&pool.control, LOCK_TIMEOUT).await.map_err(from_db)?),
+                    Some(row_gate::Mark::place(pool, LOCK_TIMEOUT).await.map_err(from_db)?),
                 ),
             };
             let mark_rows = match pool.feed() {
