@@ -26,7 +26,6 @@ use crate::connections::control::ControlPool;
 use crate::connections::transaction::Transaction;
 use crate::engine::{Gate, check_form};
 use crate::pool::Pool;
-use crate::repository::Executor;
 use crate::statement::statement;
 
 /// The table whose only row the global lock locks.
@@ -103,7 +102,8 @@ impl Mark {
     pub(crate) async fn place(pool: &Pool, limit: Duration) -> Result<Self, DbErr> {
         let control = &pool.control;
         // The guard exists before the statement is sent, so that the mark is also removed if this future is dropped.
-        let mark = Self { id: Uuid::new_v4(), control: Arc::clone(control), runtime: pool.runtime().clone() };
+        let mark =
+            Self { id: Uuid::new_v4(), control: Arc::clone(control), runtime: pool.connections.runtime().clone() };
         let sql = "WITH gone AS (DELETE FROM iam_gate_marks WHERE expires_at < clock_timestamp())
             INSERT INTO iam_gate_marks (id, wanted_at, expires_at)
             VALUES ($1, clock_timestamp(), clock_timestamp() + make_interval(secs => $2)) ON CONFLICT DO NOTHING";
