@@ -1,5 +1,5 @@
-//! Reads and writes data outside units of work: navigation trails, effective-permission rows, and the last-used time of
-//! each API key. Each write is one statement.
+//! Reads and writes data outside units of work: navigation trails and effective-permission rows. Each write
+//! is one statement.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, ApiKeyId, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, EntityType, FeatureId, SessionId,
-    TRAIL_LIMIT, TRAIL_USER_LIMIT, Timestamp, TrailEntry, UserId, UserLevelId, Versions, ViewId,
+    Action, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, EntityType, FeatureId, SessionId,
+    TRAIL_LIMIT, TRAIL_USER_LIMIT, TrailEntry, UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
-    ApiKeyUses, Constraint, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
+    Constraint, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
     NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, Result, StorageError,
 };
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
@@ -25,7 +25,7 @@ use crate::feed::epoch::current_epoch;
 use crate::operation::operation;
 use crate::periods::boundaries;
 use crate::pool::Pool;
-use crate::repository::{Asked, Executor, Repository, Work};
+use crate::repository::{Executor, Repository, Work};
 use crate::row_security::{for_company, for_company_with};
 use crate::statement::{column, convert, limit, statement};
 
@@ -141,28 +141,6 @@ impl NavTrail for Repository<Arc<Pool>> {
             RETURNING 1";
             let values = [company.as_uuid().into(), user.as_uuid().into(), session.as_str().into()];
             self.execute(self.for_company(company, statement(sql, values)).of(Class::Trails)).await
-        })
-        .await
-    }
-}
-
-#[async_trait]
-impl ApiKeyUses for Repository<Arc<Pool>> {
-    async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()> {
-        operation("api_key_uses.record", async {
-            // Rows are locked in the order of their ids, so that concurrent updates of the same keys do not deadlock.
-            let sql = "UPDATE api_keys AS key SET last_used_at = used.at
-            FROM (
-                SELECT id FROM api_keys WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
-            ) AS locked
-            JOIN (
-                SELECT id, max(at) AS at FROM unnest($1::uuid[], $2::timestamptz[]) AS use (id, at) GROUP BY id
-            ) AS used USING (id)
-            WHERE key.id = locked.id AND (key.last_used_at IS NULL OR key.last_used_at < used.at)";
-            let (ids, times): (Vec<Uuid>, Vec<_>) =
-                uses.iter().map(|(id, at)| (id.as_uuid(), at.as_datetime())).unzip();
-            let record = Asked::from(statement(sql, [ids.into(), times.into()]));
-            self.execute(record.of(Class::Loads)).await.map(drop)
         })
         .await
     }

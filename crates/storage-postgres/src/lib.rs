@@ -87,6 +87,7 @@
 //! change does. The versions are in `company_states`: one row per company, and the row with the nil UUID for the
 //! catalog. Until the version is incremented, replicas continue to serve the data that they have cached.
 
+mod api_key_uses;
 mod auxiliary;
 mod catalog_cache;
 mod changes;

@@ -49,8 +49,7 @@ mod postgres {
         WITH relation AS (
             SELECT oid, relname::text AS name, relkind, relrowsecurity, relforcerowsecurity FROM pg_class
             WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v') AND NOT relispartition
-        ),
-        line AS (
+        ), line AS (
             SELECT name, 0 AS part, 0 AS place, CASE relkind WHEN 'v' THEN 'view ' ELSE 'table ' END || name
                 || CASE WHEN relrowsecurity THEN ' with row-level security' ELSE '' END
                 || CASE WHEN relforcerowsecurity THEN ', forced' ELSE '' END
