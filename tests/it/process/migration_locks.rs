@@ -70,8 +70,11 @@ mod postgres {
     }
 
     /// The query that returns whether a session waits for the exclusive lock on `user_user_levels`.
-    const IS_WAITING: &str = "SELECT EXISTS (SELECT FROM pg_locks
-        WHERE relation = 'user_user_levels'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted)";
+    ///
+    /// The databases of the tests are copies of one template, so their tables have the same ids.
+    const IS_WAITING: &str = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON oid = database
+        WHERE datname = current_database()
+            AND relation = 'user_user_levels'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted)";
 
     /// Waits until the reader waits for its lock (`true`) or has read the table (`false`).
     async fn queues<T>(database: &TestDatabase, read: &JoinHandle<T>) -> bool {
@@ -86,8 +89,9 @@ mod postgres {
     }
 
     /// The query that returns whether a session waits to read `user_user_levels`.
-    const IS_READER_WAITING: &str = "SELECT EXISTS (SELECT FROM pg_locks
-        WHERE relation = 'user_user_levels'::regclass AND mode = 'AccessShareLock' AND NOT granted)";
+    const IS_READER_WAITING: &str = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON oid = database
+        WHERE datname = current_database()
+            AND relation = 'user_user_levels'::regclass AND mode = 'AccessShareLock' AND NOT granted)";
 
     #[actix_web::test]
     async fn a_migration_lets_queued_sessions_continue_and_succeeds_after_the_lock_is_released() {
