@@ -44,7 +44,7 @@ pub(crate) enum Class {
     Changes,
     /// Reads of the audit log.
     Audit,
-    /// Reads and writes of navigation trails.
+    /// Reads and writes of navigation trails, and the markers for reads from replicas.
     Trails,
 }
 

@@ -106,7 +106,7 @@ impl PostgresStorage {
         if let (Some(requirements), Some(history)) = (&pool.requirements, column(row, "history")?) {
             let continues = has_position && changes.is_continuous;
             if let Some(marker) = requirements.polled(&changes, history, continues, sent) {
-                write_marker(Arc::clone(&pool.control), Arc::clone(requirements), marker);
+                write_marker(Arc::clone(pool), Arc::clone(requirements), marker);
             }
         }
         Ok(Polled::Primary(changes))

@@ -3,21 +3,21 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use sea_orm::ConnectionTrait;
+use iam_storage::Result;
 use sea_orm::entity::prelude::DateTimeUtc;
 
-use crate::connections::control::ControlPool;
-use crate::connections::runtime::on_runtime;
-use crate::error::from_db;
+use crate::connections::shares::Class;
+use crate::pool::Pool;
 use crate::replicas::requirements::{MarkerToWrite, Requirements};
-use crate::statement::{column, incomplete, statement};
+use crate::repository::{Asked, Repository};
+use crate::statement::{column, statement};
 
 /// Writes a marker on the primary in the background, and records it. The commit is as durable as any change, also if the
 /// primary replicates synchronously, so that a primary that was replaced cannot write one.
-pub(crate) fn write_marker(control: Arc<ControlPool>, requirements: Arc<Requirements>, marker: MarkerToWrite) {
-    let runtime = control.connections().runtime().clone();
+pub(crate) fn write_marker(pool: Arc<Pool>, requirements: Arc<Requirements>, marker: MarkerToWrite) {
+    let runtime = pool.connections.runtime().clone();
     drop(runtime.spawn(async move {
-        let written = write(&control, &marker).await;
+        let written = write(&Repository(pool), &marker).await;
         if let Err(error) = &written {
             tracing::debug!(error = error as &dyn Error, "cannot write the marker for reads from replicas");
         }
@@ -25,7 +25,9 @@ pub(crate) fn write_marker(control: Arc<ControlPool>, requirements: Arc<Requirem
     }));
 }
 
-async fn write(control: &ControlPool, marker: &MarkerToWrite) -> iam_storage::Result<DateTimeUtc> {
+/// Writes a marker, and returns the time in its row. The statement uses the pool and not the connections outside the pool,
+/// because a commit that waits for a synchronous standby must not delay polls and look-ups of credentials.
+async fn write(repository: &Repository<Arc<Pool>>, marker: &MarkerToWrite) -> Result<DateTimeUtc> {
     // The time increases with each marker, even if the clock does not.
     let sql = "WITH gone AS (DELETE FROM iam_heartbeats WHERE beat_at < now() - interval '1 day')
         INSERT INTO iam_heartbeats AS own (replica, beat_at)
@@ -33,9 +35,6 @@ async fn write(control: &ControlPool, marker: &MarkerToWrite) -> iam_storage::Re
         ON CONFLICT (replica)
             DO UPDATE SET beat_at = greatest(excluded.beat_at, own.beat_at + interval '1 microsecond')
         RETURNING beat_at";
-    let _permit = control.admit().await;
-    let connections = control.connections();
-    let row = connections.query_one_raw(statement(sql, [marker.0.into()]));
-    let row = on_runtime(connections.runtime(), row).await.map_err(from_db)?;
-    column(&row.ok_or_else(incomplete)?, "beat_at")
+    let write = Asked::from(statement(sql, [marker.0.into()])).of(Class::Trails);
+    column(&repository.single(write).await?, "beat_at")
 }
