@@ -218,6 +218,10 @@ pub(crate) fn open(options: &PostgresOptions) -> Result<PostgresStorage, StartEr
             OptionsError::ReplicaUrl(problem) => {
                 ("database.replica_urls (IAM__DATABASE__REPLICA_URLS)", problem.to_string())
             }
+            OptionsError::ReplicasWithPoll => {
+                let problem = "must be empty if database.feed (IAM__DATABASE__FEED) is poll";
+                ("database.replica_urls (IAM__DATABASE__REPLICA_URLS)", problem.to_owned())
+            }
             other => ("database", other.to_string()),
         };
         SettingsError::Invalid { key: key.to_owned(), problem }.into()

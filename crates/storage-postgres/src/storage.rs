@@ -17,7 +17,7 @@ use crate::connections::hooks::PoolHooks;
 use crate::connections::reachability::{self, Unreachable};
 use crate::connections::runtime::on_runtime;
 use crate::connections::session::Refusal;
-use crate::engine::{Gate, check_form};
+use crate::engine::{Feed, Gate, check_form};
 use crate::entities::probes;
 use crate::feed::listener::ListenerOptions;
 use crate::operation::operation;
@@ -58,6 +58,10 @@ pub enum OptionsError {
     /// One of [`PostgresOptions::replica_urls`] cannot be used.
     #[error("the database URL of a replica {0}")]
     ReplicaUrl(#[source] UrlError),
+    /// [`PostgresOptions::replica_urls`] is not empty, although [`PostgresOptions::feed`] is [`Feed::Poll`]. The epoch of this
+    /// feed does not change after a failover, so a standby of the lost primary could not be told from one of the new primary.
+    #[error("replicas cannot be used with the feed `poll`")]
+    ReplicasWithPoll,
 }
 
 impl PostgresStorage {
@@ -72,6 +76,9 @@ impl PostgresStorage {
         let hooks = options.hooks();
         let connect = options.connect_options(&options.url).map_err(OptionsError::Url)?;
         let listener_options = options.listener_options(&hooks.session).map_err(OptionsError::ListenerUrl)?;
+        if options.feed == Feed::Poll && !options.replica_urls.is_empty() {
+            return Err(OptionsError::ReplicasWithPoll);
+        }
         let replicas = Replicas::new(options).map_err(OptionsError::ReplicaUrl)?;
         let requirements = replicas.as_ref().map(|replicas| Arc::clone(replicas.requirements()));
         let pool = Arc::new(Pool::new(options, &hooks, connect, requirements));

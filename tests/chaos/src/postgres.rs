@@ -246,15 +246,39 @@ impl Server {
     /// Restores the application's database from a file, either in place or into a newly created database.
     pub(crate) async fn restore(&self, file: &Path, in_place: bool) -> Result<()> {
         let (port, file) = (self.port.to_string(), file.display().to_string());
-        let mut arguments =
-            vec!["-h", "127.0.0.1", "-p", &port, "-U", SUPERUSER, "-d", DATABASE, "--single-transaction"];
-        if in_place {
-            arguments.extend(["--clean", "--if-exists"]);
-        } else {
+        if !in_place {
             self.sql(&format!("DROP DATABASE {DATABASE} WITH (FORCE)")).await?;
             self.sql(&format!("CREATE DATABASE {DATABASE} OWNER iam_owner")).await?;
+            let arguments =
+                ["-h", "127.0.0.1", "-p", &port, "-U", SUPERUSER, "-d", DATABASE, "--single-transaction", &file];
+            return self.programs.run("pg_restore", &self.folder, &arguments).await.map(drop);
         }
-        arguments.push(&file);
-        self.programs.run("pg_restore", &self.folder, &arguments).await.map(drop)
+        // `pg_restore --clean` cannot drop the indexes of partitions, so the schemas are dropped as a whole.
+        self.programs.run("pg_restore", &self.folder, &["--file", "restore.sql", &file]).await?;
+        let drop_all = "DROP SCHEMA public, public_lock CASCADE; CREATE SCHEMA public;
+            ALTER SCHEMA public OWNER TO pg_database_owner; GRANT USAGE ON SCHEMA public TO PUBLIC";
+        // In a deadlock with a change, PostgreSQL aborts the session that detects it first: that of the change, or its wait
+        // for a lock times out.
+        let database = format!("dbname={DATABASE} options='-c deadlock_timeout=60s'");
+        let arguments = [
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &port,
+            "-U",
+            SUPERUSER,
+            "-d",
+            &database,
+            "--no-psqlrc",
+            "--quiet",
+            "--set=ON_ERROR_STOP=1",
+            "--output=restore.log",
+            "--single-transaction",
+            "--command",
+            drop_all,
+            "--file",
+            "restore.sql",
+        ];
+        self.programs.run("psql", &self.folder, &arguments).await.map(drop)
     }
 }

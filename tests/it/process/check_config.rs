@@ -47,6 +47,14 @@ fn settings_with_which_startup_fails_are_reported() {
             &[("DATABASE_URL", "postgres://localhost/iam"), ("IAM__DATABASE__DIRECT_URL", "mysql://hunter2")],
             "database.direct_url (IAM__DATABASE__DIRECT_URL): ",
         ),
+        (
+            &[
+                ("DATABASE_URL", "postgres://localhost/iam"),
+                ("IAM__DATABASE__FEED", "poll"),
+                ("IAM__DATABASE__REPLICA_URLS", "postgres://localhost/iam"),
+            ],
+            "database.replica_urls (IAM__DATABASE__REPLICA_URLS): must be empty if database.feed (IAM__DATABASE__FEED) is poll",
+        ),
     ];
     for (environment, expected) in UNUSABLE.into_iter().chain(combined) {
         let output = run("iam", &["check-config"], environment);

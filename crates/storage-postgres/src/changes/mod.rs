@@ -55,7 +55,7 @@ use crate::connections::shares::Permit;
 use crate::connections::transaction::Transaction;
 use crate::engine::{Feed, Gate};
 use crate::entities::company_states::{CATALOG, CREDENTIALS, is_company};
-use crate::error::{Operation, from_db, operation_error};
+use crate::error::{Operation, from_db, is_retryable, operation_error};
 use crate::feed::epoch::{current_epoch, epoch};
 use crate::metric_list::AUDIT_RECORDS;
 use crate::operation::operation;
@@ -432,6 +432,7 @@ impl UnitOfWork for Repository<Unit> {
             if let Some(requirements) = requirements {
                 match &outcome {
                     Ok(_) => requirements.committed(target.company(), raised.stamp(target)),
+                    Err(error) if is_retryable(error) => {}
                     Err(_) => requirements.distrust(),
                 }
             }

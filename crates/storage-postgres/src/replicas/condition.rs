@@ -2,6 +2,7 @@
 
 use iam_domain::CompanyId;
 use sea_orm::{QueryResult, Statement};
+use uuid::Uuid;
 
 use crate::entities::company_states::CATALOG;
 use crate::feed::epoch::EPOCH_SETTING;
@@ -26,7 +27,9 @@ pub(super) fn on_replica(company: Option<CompanyId>, read: Statement, required: 
         format!("${}", values.len())
     };
     let (row, marker) = required.marker;
-    let tenant = parameter(setting(company).into());
+    // A read of the catalog may see no row of a company.
+    let tenant = company.map_or_else(|| Uuid::nil().to_string(), |company| setting(Some(company)));
+    let tenant = parameter(tenant.into());
     let epoch = parameter(required.epoch.cast_signed().to_string().into());
     let history = parameter(required.history.into());
     let row = parameter(row.into());

@@ -61,16 +61,16 @@ impl Replicas {
             // A read that concerns several companies has no version. Writes outside units of work have other classes.
             Work::InPool(..) | Work::OutsidePool => return None,
         };
-        let (result, rows) = match self.requirements.of(company) {
-            None => ("unproven", None),
-            Some(required) => match self.next() {
-                None => ("none_in_use", None),
-                Some(replica) => match replica.read(statement, work, company, &required, &self.requirements).await {
-                    Outcome::Rows(rows) => ("replica", Some(rows)),
-                    Outcome::Outdated => ("outdated", None),
-                    Outcome::Failed => ("failed", None),
-                },
-            },
+        let outcome = match self.next() {
+            Some(replica) => replica.read(statement, work, company, &self.requirements).await,
+            None => Outcome::NoneInUse,
+        };
+        let (result, rows) = match outcome {
+            Outcome::Rows(rows) => ("replica", Some(rows)),
+            Outcome::Outdated => ("outdated", None),
+            Outcome::Failed => ("failed", None),
+            Outcome::NoneInUse => ("none_in_use", None),
+            Outcome::Unproven => ("unproven", None),
         };
         metrics::counter!(REPLICA_READS, "result" => result).increment(1);
         rows

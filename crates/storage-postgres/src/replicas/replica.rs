@@ -20,13 +20,13 @@ use crate::connections::shares::{Class, Shares};
 use crate::error::is_cancelled;
 use crate::options::PostgresOptions;
 use crate::replicas::condition::{on_replica, rows_in};
-use crate::replicas::requirements::{Required, Requirements};
+use crate::replicas::requirements::Requirements;
 use crate::repository::Work;
 use crate::statement::statement;
 
 /// The time limit of a read if statements have no timeout.
 const LIMIT: Duration = Duration::from_millis(1500);
-/// Number of consecutive reads for which a replica lacks a version, after which it is not in use.
+/// Number of consecutive reads for which a replica lacks a version, after which it is examined.
 const MOST_OUTDATED: u32 = 8;
 /// The pause between two checks of a replica that is not in use.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -44,6 +44,10 @@ pub(super) enum Outcome {
     Outdated,
     /// The replica cannot execute the read.
     Failed,
+    /// No replica is in use.
+    NoneInUse,
+    /// It is not known what a replica must have.
+    Unproven,
 }
 
 /// A read replica.
@@ -69,7 +73,8 @@ impl Replica {
         let connect = connect.application_name(&format!("{} replica reads", options.application_name));
         let limit = Some(options.statement_timeout / 2).filter(|limit| !limit.is_zero()).unwrap_or(LIMIT);
         let main = options.hooks();
-        let limits = |limits| Limits { statement: limit, ..limits };
+        // The server cancels a slow statement before the time limit. So if the limit is reached, the replica is silent.
+        let limits = |limits| Limits { statement: limit * 4 / 5, ..limits };
         let session = main.session.with(limits).of(Role::Standby);
         let hooks = PoolHooks { session, outdated: Arc::default(), failures: Arc::default(), ..main };
         let address = reachability::address(&connect);
@@ -100,7 +105,6 @@ impl Replica {
         read: &Statement,
         work: Work,
         company: Option<CompanyId>,
-        required: &Required,
         requirements: &Arc<Requirements>,
     ) -> Outcome {
         let (class, connections) = match work {
@@ -112,14 +116,16 @@ impl Replica {
             // The connections are in use. This says nothing about the replica.
             return Outcome::Failed;
         };
-        match self.execute(connections, on_replica(company, read.clone(), required)).await {
+        // After the wait, because the requirements contain the present time.
+        let Some(required) = requirements.of(company) else { return Outcome::Unproven };
+        match self.execute(connections, on_replica(company, read.clone(), &required)).await {
             Ok(Some(rows)) => {
                 self.outdated.store(0, Ordering::Relaxed);
                 Outcome::Rows(rows)
             }
             Ok(None) => {
-                if self.outdated.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_OUTDATED {
-                    self.leave(OUTDATED, requirements);
+                if self.outdated.fetch_add(1, Ordering::Relaxed) + 1 == MOST_OUTDATED {
+                    self.examine(requirements);
                 }
                 Outcome::Outdated
             }
@@ -137,6 +143,18 @@ impl Replica {
         let rows = timeout(self.limit, rows).await;
         let rows = rows.map_err(|_| DbErr::Custom("the replica did not respond in time".to_owned()))??;
         rows_in(rows).map_err(|error| DbErr::Custom(error.to_string()))
+    }
+
+    /// Checks the replica in the background, and stops using it if it lacks what every read requires. It may only lack the
+    /// versions of companies that change often.
+    fn examine(self: &Arc<Self>, requirements: &Arc<Requirements>) {
+        let (replica, requirements) = (Arc::clone(self), Arc::clone(requirements));
+        drop(self.connections.runtime().spawn(async move {
+            match Self::problem(&Arc::downgrade(&replica), &Arc::downgrade(&requirements)).await {
+                Some(Some((_, reason))) => replica.leave(&reason, &requirements),
+                Some(None) | None => replica.outdated.store(0, Ordering::Relaxed),
+            }
+        }));
     }
 
     /// Stops using the replica until a check succeeds.
@@ -175,8 +193,9 @@ impl Replica {
         let reason = match replica.execute(&replica.connections, check).await {
             Ok(Some(_)) => {
                 replica.outdated.store(0, Ordering::Relaxed);
-                replica.is_in_use.store(true, Ordering::Release);
-                tracing::info!(address = replica.address, "a read replica is in use");
+                if !replica.is_in_use.swap(true, Ordering::AcqRel) {
+                    tracing::info!(address = replica.address, "a read replica is in use");
+                }
                 return None;
             }
             Ok(None) => OUTDATED.to_owned(),

@@ -7,8 +7,8 @@
 //! then on are kept beside the marker.
 //!
 //! A marker is written about every half of the maximum age. A replica must have the marker before the latest one, so that
-//! the usual replication lag causes no read from the primary. If no marker could be written for the maximum age, the
-//! primary may have been replaced, and no replica is used.
+//! the usual replication lag causes no read from the primary. If no marker could be written for the maximum age, or if the
+//! required marker is twice as old, no replica is used: the primary may have been replaced.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -84,6 +84,8 @@ struct History {
 /// A marker, and the versions that were learned since the process began to write it.
 #[derive(Debug)]
 struct Base {
+    /// The time at which the process began to write the marker.
+    began: Instant,
     marker: DateTimeUtc,
     companies: Versions,
 }
@@ -111,7 +113,8 @@ impl Requirements {
     pub(crate) fn of(&self, company: Option<CompanyId>) -> Option<Required> {
         let state = self.state();
         let (history, base) = (state.history?, state.required.as_ref()?);
-        if state.proven?.elapsed() >= self.max_age {
+        // Data without a version is as old as the required marker.
+        if state.proven?.elapsed() >= self.max_age || base.began.elapsed() >= self.max_age * 2 {
             return None;
         }
         let (time, at) = history.clock;
@@ -162,7 +165,7 @@ impl Requirements {
             return;
         }
         let (Some(pending), Some(at)) = (state.pending.take(), at) else { return };
-        let base = Base { marker: at, companies: pending.companies };
+        let base = Base { began: pending.began, marker: at, companies: pending.companies };
         state.proven = Some(pending.began);
         if state.required.is_none() {
             state.required = Some(base);
@@ -263,7 +266,7 @@ mod tests {
 
     impl Scene {
         fn new() -> Self {
-            Self { requirements: Requirements::new(Duration::from_secs(3600)), history: Uuid::from_u128(1), markers: 0 }
+            Self { requirements: Requirements::new(Duration::from_secs(60)), history: Uuid::from_u128(1), markers: 0 }
         }
 
         fn poll(&self, changes: &Changes) -> Option<MarkerToWrite> {
@@ -367,6 +370,17 @@ mod tests {
         scene.requirements.written(&MarkerToWrite(state.row), None);
         assert_eq!(scene.required(company(1)), None);
         assert!(scene.poll(&changes(1, &[])).is_some(), "the next poll must write the marker again");
+    }
+
+    #[test]
+    fn no_replica_may_be_used_if_the_required_marker_is_too_old() {
+        let mut scene = Scene::new();
+        scene.poll(&changes(1, &[]));
+        scene.mark();
+        assert!(scene.required(company(1)).is_some());
+        let age = scene.requirements.max_age * 2;
+        scene.requirements.state().required.as_mut().unwrap().began = Instant::now().checked_sub(age).unwrap();
+        assert_eq!(scene.required(company(1)), None, "although the latest marker is recent");
     }
 
     #[test]
