@@ -18,8 +18,8 @@ pub trait Storage: Send + Sync + 'static {
     fn reader(&self) -> &dyn Reader;
 
     /// Returns the read operations that may use read replicas, or `None` if the storage has none. A read sees at least
-    /// what this process knows to be committed: its own changes, what it has read, and what the latest poll of
-    /// [`changes`](Self::changes) has reported. It may miss later changes.
+    /// what this process knows to be committed: its own changes, the versions that [`Snapshots`](crate::Snapshots) have
+    /// returned, and what the latest poll of [`changes`](Self::changes) has reported. It may miss later changes.
     fn reader_of_replicas(&self) -> Option<&dyn Reader> {
         None
     }

@@ -50,7 +50,14 @@ impl PostgresStorage {
             row = self.read_transactions(since).await?;
         }
         metrics::gauge!("iam_database_running_transactions").set(column::<i64>(&row, "running")? as f64);
-        self.observed(&row, changes(&row)?, since.is_some(), sent)
+        let changes = changes(&row)?;
+        if let (Some(requirements), Some(history)) = (&self.repository().0.requirements, column(&row, "history")?) {
+            let continues = since.is_some() && changes.is_continuous;
+            if let Some(marker) = requirements.polled(&changes, history, continues, sent) {
+                write_marker(Arc::clone(&self.repository().0), Arc::clone(requirements), marker);
+            }
+        }
+        self.observed(&row, changes)
     }
 
     async fn read_transactions(&self, since: Option<&Position>) -> Result<QueryResult> {
@@ -74,13 +81,12 @@ impl PostgresStorage {
     /// Polls by comparing versions ([`Feed::Poll`]).
     async fn poll_versions(&self, since: Option<&Position>) -> Result<Polled> {
         let mut known = self.repository().0.poll_state.known.lock().await;
-        let sent = Instant::now();
         let row = known.read(self.control()).await?;
         if let Some(why) = self.not_primary(&row)? {
             return Ok(Polled::NotPrimary(why));
         }
         let changes = known.apply(&row, since)?;
-        self.observed(&row, changes, since.is_some(), sent)
+        self.observed(&row, changes)
     }
 
     /// Returns why the server that responded to a poll is not the primary, if it is not. In this case, discards all open
@@ -97,18 +103,11 @@ impl PostgresStorage {
         Ok(Some(why))
     }
 
-    /// Checks the form of the feed, and records what a poll of the primary, which was sent at `sent`, has returned.
-    fn observed(&self, row: &QueryResult, changes: Changes, has_position: bool, sent: Instant) -> Result<Polled> {
+    /// Checks the form of the feed, and records the epoch and the time of the latest backup, after a poll of the primary.
+    fn observed(&self, row: &QueryResult, changes: Changes) -> Result<Polled> {
         check_form(row, "feed", self.feed().name())?;
         metrics::gauge!(LAST_BACKUP).set(column::<Option<i64>>(row, "last_backup")?.unwrap_or(0) as f64);
-        let pool = &self.repository().0;
-        pool.outdated.observe_epoch(changes.epoch);
-        if let (Some(requirements), Some(history)) = (&pool.requirements, column(row, "history")?) {
-            let continues = has_position && changes.is_continuous;
-            if let Some(marker) = requirements.polled(&changes, history, continues, sent) {
-                write_marker(Arc::clone(pool), Arc::clone(requirements), marker);
-            }
-        }
+        self.repository().0.outdated.observe_epoch(changes.epoch);
         Ok(Polled::Primary(changes))
     }
 

@@ -151,7 +151,7 @@ fn sql(known: &str) -> Statement {
         SELECT {epoch} AS epoch, pg_is_in_recovery() AS in_recovery,
             current_setting('transaction_read_only') = 'on' AS read_only,
             coalesce(current_setting('synchronous_standby_names', true), '') <> '' AS needs_acknowledgement,
-            (SELECT feed FROM iam_engine) AS feed, (SELECT history FROM iam_installation) AS history,
+            (SELECT feed FROM iam_engine) AS feed,
             (SELECT floor(extract(epoch FROM last_backup_at))::bigint FROM iam_installation) AS last_backup,
             statement_timestamp() AS now, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
             credentials.version AS credentials_version, credentials.stamp AS credentials_stamp,
