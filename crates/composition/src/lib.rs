@@ -78,6 +78,6 @@ pub use settings::{
     IssuerSettings, List, LogFormat, LogSettings, Mode, QuotaSettings, RateLimitSettings, ServerSettings, Settings,
     SettingsError, TracingSettings, environment,
 };
-pub use telemetry::{Metrics, TelemetryError, stderr_logs};
+pub use telemetry::{Metrics, TelemetryError, command_logs, stderr_logs};
 pub use traces::{Traces, TracesError};
 pub use wiring::{StartError, System};

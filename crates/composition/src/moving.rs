@@ -14,7 +14,7 @@ use iam_transfer::{ExportError, ExportOptions, Exported, ImportError, ImportOpti
 
 use crate::Settings;
 use crate::mode::StorageMode;
-use crate::wiring::{StartError, System, open, options};
+use crate::wiring::{StartError, System, open, service_options};
 
 /// Timeout of an import for the change of one company or of the catalog.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -77,7 +77,7 @@ impl Mover {
             statement_timeout: CHANGE_TIMEOUT,
             change_timeout: CHANGE_TIMEOUT,
             lock_timeout: LOCK_TIMEOUT,
-            ..options(url, &settings.database)
+            ..service_options(url, settings)
         };
         let storage: PostgresStorage = open(&options)?;
         storage.contact().await.map_err(MovingError::Unreachable)?;

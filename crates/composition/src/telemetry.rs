@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::json_lines::JsonLines;
 use crate::text_fields::TextFields;
-use crate::{LogFormat, Settings};
+use crate::{LogFormat, LogSettings, Mode, Settings};
 
 /// The upper bounds of histogram buckets, in seconds: from the duration of a cache hit to the default request timeout.
 const BUCKETS: [f64; 15] =
@@ -42,9 +42,22 @@ const QUIET_POOL: &str = "sqlx_core::pool=off";
 ///
 /// Returns [`TelemetryError`] if the filter cannot be parsed.
 pub fn stderr_logs(settings: &Settings) -> Result<Box<dyn Subscriber + Send + Sync>, TelemetryError> {
-    let Settings { log, server, .. } = settings;
+    logs(&settings.log, settings.server.mode)
+}
+
+/// Returns the subscriber that writes the logs of a command to stderr. A command does not log its statements, unless the
+/// filter is configured.
+///
+/// # Errors
+///
+/// Returns [`TelemetryError`] if the filter cannot be parsed.
+pub fn command_logs(settings: &Settings) -> Result<Box<dyn Subscriber + Send + Sync>, TelemetryError> {
+    logs(&settings.log, Mode::Production)
+}
+
+fn logs(log: &LogSettings, mode: Mode) -> Result<Box<dyn Subscriber + Send + Sync>, TelemetryError> {
     // The pool's log is not needed: the storage adapter logs once why new connections are rejected.
-    let filter = EnvFilter::try_new(log.filter(server.mode))?.add_directive(QUIET_POOL.parse()?);
+    let filter = EnvFilter::try_new(log.filter(mode))?.add_directive(QUIET_POOL.parse()?);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     Ok(match log.format {
         LogFormat::Text => Box::new(logs.with_ansi(std::io::stderr().is_terminal()).fmt_fields(TextFields).finish()),

@@ -222,9 +222,16 @@ impl Storage for PostgresStorage {
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Reader>> {
-        let connect = self.main_pool().connect_options().as_ref().clone();
-        let snapshot = Snapshot::open(&self.options, &self.hooks, connect);
-        Ok(Box::new(operation("storage.snapshot", snapshot).await?))
+        let open = async {
+            if let Some(Repository(WithReplicas { replicas, .. })) = &self.replicas
+                && let Some(snapshot) = replicas.snapshot(&self.repository, &self.options, &self.hooks).await
+            {
+                return Ok(snapshot);
+            }
+            let connect = self.main_pool().connect_options().as_ref().clone();
+            Snapshot::open(&self.options, &self.hooks, connect).await
+        };
+        Ok(Box::new(operation("storage.snapshot", open).await?))
     }
 
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {

@@ -83,7 +83,7 @@ fn in_use(server: &mut ServerProcess) -> u64 {
 
 mod postgres {
     use super::*;
-    use crate::support::process::wait_until;
+    use crate::support::process::{run as run_program, wait_until};
     use crate::support::proxy::Proxy;
     use crate::support::server::PostgresServer;
 
@@ -361,6 +361,72 @@ mod postgres {
                 assert_eq!(company.levels(&server, &[]), ["Staff"], "no read may fail");
                 (in_use(&mut server) == 0).then_some(())
             });
+        });
+    }
+
+    /// Exports everything, and returns the sorted names of the company's levels, and what the command wrote to standard error.
+    fn export(company: &Company, primary: &str, replicas: &[String]) -> (Vec<String>, String) {
+        let environment = [("DATABASE_URL", primary), ("IAM__DATABASE__REPLICA_URLS", &replicas.join(","))];
+        let output = run_program("iam", &["export", "-"], &environment);
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{printed}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let of_company = lines.skip_while(|line| line["company"]["id"] != company.id).skip(1);
+        let of_company = of_company.take_while(|line| line.get("company").is_none());
+        let names = of_company.filter_map(|line| line["level"]["name"].as_str().map(str::to_owned));
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        (names, printed)
+    }
+
+    #[test]
+    fn an_export_is_read_from_a_replica_that_has_every_commit_and_keeps_the_rows_of_the_snapshot() {
+        const PROVIDES: &str = "a read replica provides the snapshot";
+        runtime().block_on(async {
+            let mut primary = primary().await;
+            let standby = primary.standby().await;
+            let (standbys, reload) = ([url(&standby)], "SELECT pg_reload_conf()");
+            let proxy = Proxy::in_front_of(&url(&primary)).await;
+            let server = start(&[("DATABASE_URL", &url(&primary))]);
+            let company = Company::new();
+            let mut names = Vec::new();
+            let mut add_level = || {
+                names.push(format!("level {}", names.len()));
+                company.create_level(&server, names.last().unwrap());
+                names.clone()
+            };
+
+            let (found, printed) = (add_level(), export(&company, proxy.url(), &standbys));
+            assert_eq!((found, true), (printed.0, printed.1.contains("it may cancel long reads")), "{}", printed.1);
+
+            standby.run("ALTER SYSTEM SET hot_standby_feedback = on").await;
+            standby.run(reload).await;
+            for is_paused in [false, true, false] {
+                let replay = if is_paused { "SELECT pg_wal_replay_pause()" } else { "SELECT pg_wal_replay_resume()" };
+                standby.run(replay).await;
+                let expected = add_level();
+                let before = proxy.sent("view_cell_ids");
+                let (found, printed) = export(&company, proxy.url(), &standbys);
+                assert_eq!(found, expected, "{printed}");
+                assert_eq!(printed.contains(PROVIDES), !is_paused, "{printed}");
+                assert_eq!(printed.contains("it lacks commits of the primary"), is_paused, "{printed}");
+                let is_from_primary = proxy.sent("view_cell_ids") > before;
+                assert_eq!(is_from_primary, is_paused, "{printed}");
+            }
+
+            // A standby of another database, the primary itself, and no server at all.
+            let mut other = self::primary().await;
+            let foreign = other.standby().await;
+            foreign.run("ALTER SYSTEM SET hot_standby_feedback = on").await;
+            foreign.run(reload).await;
+            let nowhere = url(&primary).replace("127.0.0.1", "127.0.0.2");
+            for unusable in [url(&foreign), url(&primary), nowhere] {
+                let expected = add_level();
+                let (found, printed) = export(&company, proxy.url(), &[unusable]);
+                assert_eq!(found, expected, "{printed}");
+                assert!(!printed.contains(PROVIDES), "{printed}");
+            }
         });
     }
 }

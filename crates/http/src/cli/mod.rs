@@ -127,14 +127,21 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Top(top) => top.run().await,
         Command::Token(token) => token.run(&settings()?),
         Command::Keys(keys) => keys.run(&settings()?).await,
-        Command::Export(export) => export.run(&settings()?).await,
-        Command::Import(import) => import.run(&settings()?).await,
+        Command::Export(export) => export.run(&settings_with_logs()?).await,
+        Command::Import(import) => import.run(&settings_with_logs()?).await,
         Command::Version(version) => version.run(),
     }
 }
 
 fn settings() -> Result<Settings, iam_composition::SettingsError> {
     Settings::load(&iam_composition::environment())
+}
+
+/// Loads the settings, and writes the log of this process to standard error from now on.
+fn settings_with_logs() -> Result<Settings, Box<dyn Error>> {
+    let settings = settings()?;
+    tracing::subscriber::set_global_default(iam_composition::command_logs(&settings)?)?;
+    Ok(settings)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use sea_orm::sqlx::{self, Connection};
 
 use crate::connections::failures::{ConnectionFailures, IdleCheck};
 use crate::connections::outdated::OutdatedConnections;
-use crate::connections::session::Session;
+use crate::connections::session::{Role, Session};
 
 /// Idle time after which a connection is pinged before use. If the connection is dead, the ping times out sooner than a
 /// statement would.
@@ -27,6 +27,12 @@ pub(crate) struct PoolHooks {
 }
 
 impl PoolHooks {
+    /// Returns the hooks of a pool of connections to a standby, with records of their own.
+    pub(crate) fn for_standby(self) -> Self {
+        let session = self.session.of(Role::Standby);
+        Self { session, outdated: Arc::default(), failures: Arc::default(), ..self }
+    }
+
     /// Adds the hooks to the options of a pool.
     pub(crate) fn install(&self, pool: PgPoolOptions) -> PgPoolOptions {
         let (opened, idle) = (self.clone(), self.clone());

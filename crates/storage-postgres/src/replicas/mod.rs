@@ -6,6 +6,7 @@ pub(crate) mod marker;
 pub(crate) mod reader;
 mod replica;
 pub(crate) mod requirements;
+mod snapshot;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,12 +14,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use iam_database_url::UrlError;
 use sea_orm::{QueryResult, Statement};
 
+use crate::connections::hooks::PoolHooks;
 use crate::connections::shares::Class;
 use crate::metric_list::{REPLICA_READS, REPLICAS_IN_USE};
 use crate::options::PostgresOptions;
+use crate::pool::Pool;
 use crate::replicas::replica::{Outcome, Replica};
 use crate::replicas::requirements::Requirements;
-use crate::repository::Work;
+use crate::repository::{Repository, Work};
+use crate::snapshot::Snapshot;
 
 /// The read replicas of a storage.
 #[derive(Debug)]
@@ -74,6 +78,17 @@ impl Replicas {
         };
         metrics::counter!(REPLICA_READS, "result" => result).increment(1);
         rows
+    }
+
+    /// Opens a snapshot on a replica that has every commit that the primary had before. Returns `None` if no replica provides
+    /// one within 5 s.
+    pub(crate) async fn snapshot(
+        &self,
+        primary: &Repository<Arc<Pool>>,
+        options: &PostgresOptions,
+        main: &PoolHooks,
+    ) -> Option<Repository<Snapshot>> {
+        snapshot::open(&self.replicas, primary, options, main).await
     }
 
     /// Returns the replica whose turn it is among those in use.

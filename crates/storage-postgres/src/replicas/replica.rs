@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use iam_database_url::UrlError;
 use iam_domain::CompanyId;
+use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
 use secrecy::SecretString;
 use tokio::time::{sleep, timeout};
@@ -15,7 +16,7 @@ use crate::connections::deadlines::Connections;
 use crate::connections::hooks::PoolHooks;
 use crate::connections::reachability;
 use crate::connections::runtime::on_runtime;
-use crate::connections::session::{Limits, Role};
+use crate::connections::session::Limits;
 use crate::connections::shares::{Class, Shares};
 use crate::error::is_cancelled;
 use crate::options::PostgresOptions;
@@ -75,8 +76,7 @@ impl Replica {
         let main = options.hooks();
         // The server cancels a slow statement before the time limit. So if the limit is reached, the replica is silent.
         let limits = |limits| Limits { statement: limit * 4 / 5, ..limits };
-        let session = main.session.with(limits).of(Role::Standby);
-        let hooks = PoolHooks { session, outdated: Arc::default(), failures: Arc::default(), ..main };
+        let hooks = PoolHooks { session: main.session.with(limits), ..main }.for_standby();
         let address = reachability::address(&connect);
         let pool = options.pool(&hooks, connect);
         let connections = Connections::new(pool, Some(limit), tokio::runtime::Handle::current(), &hooks);
@@ -93,6 +93,16 @@ impl Replica {
 
     pub(super) fn is_in_use(&self) -> bool {
         self.is_in_use.load(Ordering::Acquire)
+    }
+
+    /// Returns host and port of the replica, without role and password.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Returns the options of a further connection to the replica.
+    pub(super) fn connect_options(&self) -> PgConnectOptions {
+        self.connections.pool().connect_options().as_ref().clone()
     }
 
     pub(super) async fn close(&self) {
