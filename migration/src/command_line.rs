@@ -15,7 +15,7 @@ use crate::adoption::{self, AdoptionError, Mode, Repair};
 use crate::connect::connect;
 use crate::error::MigrationError;
 use crate::listing::{Listing, Totals};
-use crate::{Changes, IndexProblem, LockWait, Migrator, TABLES, VIEWS};
+use crate::{Changes, IndexProblem, LockWait, Migrator, TABLES, Undivided, VIEWS};
 
 pub use crate::connect::{ConnectError, Problem};
 
@@ -335,8 +335,8 @@ async fn execute(command: Command, db: &DatabaseConnection) -> Result<Vec<String
     Ok(Vec::new())
 }
 
-/// Prints the status of every migration: those of this release in order, and then the unknown ones; and the indexes that
-/// are missing or invalid. Returns the names of the unknown migrations.
+/// Prints the status of every migration: those of this release in order, and then the unknown ones; the indexes that are
+/// missing or invalid; and whether the audit log is not divided into partitions. Returns the names of the unknown migrations.
 async fn print_status(db: &DatabaseConnection) -> Result<Vec<String>, Failure> {
     let (pending, unknown) = match crate::pending(db).await {
         Ok(pending) => (pending, Vec::new()),
@@ -357,6 +357,13 @@ async fn print_status(db: &DatabaseConnection) -> Result<Vec<String>, Failure> {
                 IndexProblem::Invalid => "invalid",
             };
             say(&format_args!("{problem} index {name}"))?;
+        }
+    }
+    if pending.is_empty() && unknown.is_empty() {
+        match crate::undivided(db).await? {
+            Some(Undivided::Unfinished) => say(&"undivided audit log: the next `up` divides it")?,
+            Some(Undivided::Used) => say(&"undivided audit log: objects of other programs refer to it")?,
+            None => {}
         }
     }
     Ok(unknown)

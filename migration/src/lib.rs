@@ -96,6 +96,7 @@ use crate::waiting::change_schema;
 pub use error::MigrationError;
 pub use indexes::{ConcurrentIndex, IndexProblem, build_indexes};
 pub use obstacle::{BlockingSession, Obstacle};
+pub use partitions::{Undivided, undivided};
 pub use seed::{SeedReport, restore_seed, seed};
 pub use waiting::{FailedAttempt, LockWait, Progress};
 

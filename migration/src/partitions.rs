@@ -16,7 +16,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, QueryResult};
 use sea_orm_migration::MigratorTrait;
 
 use crate::error::MigrationError;
@@ -216,6 +216,35 @@ enum Next {
     Nothing,
 }
 
+/// Why the audit log is not divided into partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undivided {
+    /// `up` has not divided it yet, or was interrupted.
+    Unfinished,
+    /// Views, triggers or foreign keys of other programs refer to it, so `up` does not divide it.
+    Used,
+}
+
+/// Returns why the audit log is not divided into partitions, or `None` if it is divided. All migrations must be applied.
+/// Changes nothing.
+///
+/// # Errors
+///
+/// [`MigrationError::Database`] if the database cannot be read.
+pub async fn undivided(db: &DatabaseConnection) -> Result<Option<Undivided>, MigrationError> {
+    let state = state(db).await?;
+    Ok(match (state.try_get("", "is_divided")?, state.try_get("", "is_used")?) {
+        (true, _) => None,
+        (false, true) => Some(Undivided::Used),
+        (false, false) => Some(Undivided::Unfinished),
+    })
+}
+
+async fn state(db: &impl ConnectionTrait) -> Result<QueryResult, DbErr> {
+    let state = db.query_one_raw(statement(STATE, [])).await?;
+    state.ok_or_else(|| DbErr::RecordNotFound("the audit log does not exist".to_owned()))
+}
+
 /// Divides the audit log into partitions, if it is not divided, and creates the partitions of the coming months. All
 /// migrations must be applied. Several processes may call this function concurrently.
 ///
@@ -245,8 +274,7 @@ async fn attempt<M: MigratorTrait>(db: &DatabaseConnection, wait: LockWait<'_>) 
 
 /// Executes step 1 or step 3, or creates the partitions of the coming months.
 async fn step(tx: &DatabaseTransaction) -> Result<Next, MigrationError> {
-    let state = tx.query_one_raw(statement(STATE, [])).await?;
-    let state = state.ok_or_else(|| DbErr::RecordNotFound("the audit log does not exist".to_owned()))?;
+    let state = state(tx).await?;
     let is = |name| state.try_get::<bool>("", name);
     let steps: &[&str] = if is("is_divided")? {
         &[EXTEND]

@@ -3,7 +3,7 @@
 mod postgres {
     use iam_domain::CompanyId;
     use iam_storage::{AuditFilter, PageBounds, Storage};
-    use migration::{LockWait, MigrationError, Migrator};
+    use migration::{LockWait, MigrationError, Migrator, Undivided};
     use sea_orm::DatabaseConnection;
     use sea_orm::sqlx::{AssertSqlSafe, PgConnection, query_scalar};
     use sea_orm_migration::MigratorTrait;
@@ -76,7 +76,10 @@ mod postgres {
         let (database, db, mut connection) = with_records(&["now() - interval '1 day'"]).await;
         let before = listed(&database).await;
         assert_eq!(before.len(), 3);
+        migration::up_with::<Migrator>(&db).await.unwrap();
+        assert_eq!(migration::undivided(&db).await.unwrap(), Some(Undivided::Unfinished));
         migration::up(&db).await.unwrap();
+        assert_eq!(migration::undivided(&db).await.unwrap(), None);
         assert_eq!(texts(&mut connection, FILLED).await, ["iam_audit_logs_initial 3"]);
         assert_eq!(listed(&database).await, before);
         assert_eq!(texts(&mut connection, LIMITS).await, [""; 0]);
@@ -139,6 +142,7 @@ mod postgres {
         let (database, db, mut connection) = with_records(&[]).await;
         run(&mut connection, "CREATE VIEW theirs AS SELECT id FROM iam_audit_logs".to_owned()).await.unwrap();
         migration::up(&db).await.unwrap();
+        assert_eq!(migration::undivided(&db).await.unwrap(), Some(Undivided::Used));
         assert_eq!(texts(&mut connection, FILLED).await, ["iam_audit_logs 2"]);
         assert_eq!(listed(&database).await.len(), 2);
     }
