@@ -16,6 +16,7 @@ pub mod http;
 pub mod load;
 pub mod measure;
 pub mod memory;
+pub mod moving;
 pub mod original;
 pub mod ours;
 pub mod peers;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use iam_bench::report::{Report, Row};
 use iam_bench::{
-    Result, admin, bare, bounds, commits, decisions, fairness, http, memory, original, postgres, progress, scale,
-    sizing, states,
+    Result, admin, bare, bounds, commits, decisions, fairness, http, memory, moving, original, postgres, progress,
+    scale, sizing, states,
 };
 
 /// The global allocator: the same as that of the server, because decisions are measured in this process.
@@ -51,7 +51,7 @@ struct Options {
 }
 
 /// The names of all sections, in the order of the report. `--filter` selects some of them.
-const SECTIONS: [&str; 17] = [
+const SECTIONS: [&str; 18] = [
     "decisions",
     "users",
     "memory",
@@ -69,6 +69,7 @@ const SECTIONS: [&str; 17] = [
     "states",
     "original",
     "scale",
+    "moving",
 ];
 
 impl Options {
@@ -91,6 +92,7 @@ impl Options {
             "states" => states::states().await,
             "original" => original::original(&self.database_url).await,
             "scale" => scale::scale(&self.server).await,
+            "moving" => moving::moving(&self.database_url, &self.server).await,
             _ => Ok(Vec::new()),
         }
     }

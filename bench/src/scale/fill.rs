@@ -39,9 +39,9 @@ pub(super) fn level(company: usize, number: usize) -> String {
     id(Kind::Level, company * LEVELS + number)
 }
 
-/// Creates the companies as copies of a company that the service provisions.
-pub(super) async fn companies(api: &Api, database: &Database) -> Result<()> {
-    progress(format_args!("creating {COMPANIES} companies"));
+/// Creates this number of companies, with this number of users each, as copies of a company that the service provisions.
+pub(crate) async fn companies(api: &Api, database: &Database, companies: usize, users: usize) -> Result<()> {
+    progress(format_args!("creating {companies} companies"));
     api.prepare().await?;
     let sql = format!(
         "CREATE FUNCTION bench_id(kind bigint, number bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
@@ -49,7 +49,7 @@ pub(super) async fn companies(api: &Api, database: &Database) -> Result<()> {
                 || '-4000-8000-' || lpad(to_hex(number), 12, '0'))::uuid
         $$;
         CREATE TABLE bench_companies AS
-            SELECT n, bench_id(1, n) AS id FROM generate_series(0, {COMPANIES} - 1) AS n;
+            SELECT n, bench_id(1, n) AS id FROM generate_series(0, {companies} - 1) AS n;
         CREATE TABLE bench_levels AS
             SELECT row_number() OVER (ORDER BY name) - 1 AS number, * FROM user_levels WHERE company_id = '{COMPANY}';
         INSERT INTO company_states (company_id, version, provisioned_at) SELECT id, 1, now() FROM bench_companies;
@@ -67,25 +67,33 @@ pub(super) async fn companies(api: &Api, database: &Database) -> Result<()> {
             FROM bench_companies AS company, bench_levels AS level
             JOIN user_level_feature_permissions ON user_level_id = level.id;
         INSERT INTO user_user_levels (user_id, user_level_id, company_id)
-            SELECT bench_id(2, n * {USERS} + number), bench_id(3, n * {LEVELS} + least(number, 1)), company.id
-            FROM bench_companies AS company, generate_series(0, {USERS} - 1) AS number"
+            SELECT bench_id(2, n * {users} + number), bench_id(3, n * {LEVELS} + least(number, 1)), company.id
+            FROM bench_companies AS company, generate_series(0, {users} - 1) AS number"
     );
     database.execute(&sql).await?;
     database.execute("VACUUM ANALYZE").await
 }
 
-/// Creates five million audit records of the last two years, and effective-permission rows of all users: one for each
-/// view, and one for the action Read of each feature. The rows are valid during the whole run.
-pub(super) async fn records_and_rows(database: &Database) -> Result<()> {
-    progress(format_args!("creating 5 million audit records and 6 million effective-permission rows"));
+/// Creates this number of audit records of each company, within the last two years. The companies have this number of users.
+pub(crate) async fn records(database: &Database, users: usize, records: usize) -> Result<()> {
     let sql = format!(
         r#"INSERT INTO iam_audit_logs
             (id, company_id, user_id, actor_kind, action, entity_type, entity_id, changes, metadata, "timestamp")
-        SELECT gen_random_uuid(), company.id, bench_id(2, n * {USERS} + number % {USERS}), 'user',
-            'assignment.user_levels_updated', 'assignment', bench_id(2, n * {USERS} + number % 7),
+        SELECT gen_random_uuid(), company.id, bench_id(2, n * {users} + number % {users}), 'user',
+            'assignment.user_levels_updated', 'assignment', bench_id(2, n * {users} + number % 7),
             '{{"added": [], "removed": []}}', '{{"superAdmin": true}}', now() - number * interval '35 hours'
-        FROM generate_series(1, 500) AS number, bench_companies AS company;
-        INSERT INTO effective_view_permissions
+        FROM generate_series(1, {records}) AS number, bench_companies AS company"#
+    );
+    database.execute(&sql).await
+}
+
+/// Creates five million audit records, and effective-permission rows of all users: one for each view, and one for the action
+/// Read of each feature. The rows are valid during the whole run.
+pub(super) async fn records_and_rows(database: &Database) -> Result<()> {
+    progress(format_args!("creating 5 million audit records and 6 million effective-permission rows"));
+    records(database, USERS, 500).await?;
+    let sql = format!(
+        "INSERT INTO effective_view_permissions
             (company_id, user_id, view_id, has_access, expires_at, company_version, catalog_version)
         SELECT company.id, bench_id(2, n * {USERS} + number), views.id, true, now() + interval '2 hours', state.version,
             catalog.version
@@ -98,7 +106,7 @@ pub(super) async fn records_and_rows(database: &Database) -> Result<()> {
             now() + interval '2 hours', state.version, catalog.version
         FROM bench_companies AS company JOIN company_states AS state ON company_id = company.id,
             generate_series(0, {USERS} - 1) AS number, features, company_states AS catalog
-        WHERE catalog.company_id = '00000000-0000-0000-0000-000000000000'"#
+        WHERE catalog.company_id = '00000000-0000-0000-0000-000000000000'"
     );
     database.execute(&sql).await?;
     database.execute("VACUUM ANALYZE").await

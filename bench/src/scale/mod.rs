@@ -1,7 +1,7 @@
 //! Measures changes, reads, the start of a replica and a catalog change on a large database: 10,000 companies with 20 users
 //! each, five million audit records, and effective-permission rows of all users.
 
-mod fill;
+pub(crate) mod fill;
 mod hot;
 mod rate;
 
@@ -19,7 +19,7 @@ use crate::postgres::Database;
 use crate::report::{Row, Target};
 use crate::tokens::Signer;
 use crate::{Result, progress};
-use fill::{COMPANIES, Kind, MEMBER, VISITOR, id, level, user};
+use fill::{COMPANIES, Kind, MEMBER, USERS, VISITOR, id, level, user};
 
 const SECTION: &str = "10,000 companies × 20 users, 5 million audit records";
 /// The number of sequential changes, and of reads of the audit log.
@@ -60,7 +60,7 @@ fn start(program: &Path, database: &Database, workers: usize) -> Result<Api> {
 async fn measure(database: &Database, program: &Path) -> Result<Vec<Row>> {
     let api = start(program, database, 1)?;
     api.ready().await?;
-    fill::companies(&api, database).await?;
+    fill::companies(&api, database, COMPANIES, USERS).await?;
     let small = costs(&api, database, program, VISITOR).await?;
     fill::records_and_rows(database).await?;
     let before = scans(database).await?;
