@@ -13,6 +13,8 @@ RESULTS ?= bench/results.json
 N ?= 20
 CHAOS_SECONDS ?= 600
 RESTARTS ?= 100
+# The tests that `make test-engines` runs.
+OTHER_FORMS ?= http:: process::replicas process::frozen process::histories process::persistence process::keys process::moving --skip scans
 COMPANIES ?= 50
 
 # The major version of PostgreSQL for the tests. Without it, any installed version is used.
@@ -69,6 +71,12 @@ test-memory: tools kubectl ## Run the tests that need no database
 test-storage: tools ## Run the tests of the PostgreSQL adapter, the schema and the migrations (PG=18: the major version)
 	$(CARGO) build --workspace --bins --tests
 	tests/with-postgres.sh $(CARGO) test -p iam-tests --test it -- storage::
+
+# Tests several replicas, failovers and connections in the forms for other engines: a lock row, and polls without wake-ups.
+.PHONY: test-engines
+test-engines: tools kubectl ## Run the tests of several replicas with IAM__DATABASE__GATE=row and IAM__DATABASE__FEED=poll
+	$(CARGO) build --workspace --bins --tests
+	IAM_TEST_OTHER_FORMS=true tests/with-postgres.sh $(CARGO) test -p iam-tests --test it -- $(OTHER_FORMS)
 
 # High CPU load exposes flaky tests sooner. FILTER is a substring of the names of the selected tests.
 .PHONY: stress

@@ -9,7 +9,7 @@ mod postgres {
     use crate::process::replicas::{Case, allowed};
     use crate::support::api::new_company;
     use crate::support::database::{Content, TestDatabase};
-    use crate::support::engines::{OTHER_FORMS, switch_to_other_forms};
+    use crate::support::engines::OTHER_FORMS;
     use crate::support::process::{ServerProcess, wait_until};
 
     fn environment(database: &TestDatabase) -> [(&str, &str); 3] {
@@ -20,7 +20,7 @@ mod postgres {
     #[actix_web::test]
     async fn a_revocation_reaches_the_other_replica_without_notifications() {
         let database = TestDatabase::new(Content::Seeded).await;
-        switch_to_other_forms(&database).await;
+        database.switch_to_other_forms().await;
         let (a, b) = (start(&environment(&database)), start(&environment(&database)));
         let case = Case::new(&a);
         for is_admin in [true, false, true, false] {
@@ -41,7 +41,7 @@ mod postgres {
     #[actix_web::test]
     async fn a_restarted_replica_accepts_the_versions_of_the_other_one() {
         let database = TestDatabase::new(Content::Seeded).await;
-        switch_to_other_forms(&database).await;
+        database.switch_to_other_forms().await;
         let a = start(&environment(&database));
         let case = Case::new(&a);
         let before = case.ask(&a).header("x-iam-version").map(str::to_owned);
@@ -53,7 +53,7 @@ mod postgres {
     async fn a_replica_in_another_form_than_the_installation_is_not_ready_and_changes_nothing() {
         let database = TestDatabase::new(Content::Seeded).await;
         let native = start(&[("DATABASE_URL", database.url())]);
-        switch_to_other_forms(&database).await;
+        database.switch_to_other_forms().await;
         let late = ServerProcess::start(&[], &[("DATABASE_URL", database.url())]);
         wait_until(|| {
             let answer = late.get("/readyz?verbose");

@@ -44,6 +44,7 @@ mod postgres {
     use super::data::{LEVELS, external_user, fill, some_company};
     use super::{Folder, read};
     use crate::support::database::{Content, TestDatabase};
+    use crate::support::engines::settings_of_forms;
     use crate::support::process::{ServerProcess, binary, run, text_of, wait_until};
 
     /// Runs `iam` with a database.
@@ -147,6 +148,7 @@ mod postgres {
         let there = target.storage();
         let mut import = Command::new(binary("iam"))
             .args(["import", &file])
+            .envs(settings_of_forms())
             .env("DATABASE_URL", target.url())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -185,6 +187,7 @@ mod postgres {
         let imports = [0, 1].map(|_| {
             Command::new(binary("iam"))
                 .args(["import", &file])
+                .envs(settings_of_forms())
                 .env("DATABASE_URL", target.url())
                 .stdout(Stdio::null())
                 .spawn()

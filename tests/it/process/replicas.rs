@@ -7,11 +7,15 @@ use serde_json::json;
 use super::persistence::{authorization, start, super_admin};
 use crate::support::api::{Answer, new_company, new_user};
 use crate::support::client::Connection;
+use crate::support::engines::every_database_has_other_forms;
 use crate::support::process::{ServerProcess, wait_until};
 
-/// A lease that is too long to expire during a test. Processes can therefore detect changes only through a poll, a
-/// wake-up or a request that requires up-to-date data.
-const LONG_LEASE: (&str, &str) = ("IAM__CACHE__LEASE", "10m");
+/// Returns a lease that is too long to expire during a test. Processes can therefore detect changes only through a wake-up
+/// or a request that requires up-to-date data. Without wake-ups, the lease is short, because it determines how often
+/// processes poll.
+fn long_lease() -> (&'static str, &'static str) {
+    ("IAM__CACHE__LEASE", if every_database_has_other_forms() { "1s" } else { "10m" })
+}
 
 /// A company with one administrator, whose permissions the tests check.
 pub(crate) struct Case {
@@ -119,7 +123,7 @@ mod postgres {
     #[actix_web::test]
     async fn a_revocation_reaches_the_other_replica() {
         let database = TestDatabase::new(Content::Seeded).await;
-        let environment = [("DATABASE_URL", database.url()), LONG_LEASE];
+        let environment = [("DATABASE_URL", database.url()), long_lease()];
         let (a, b) = (start(&environment), start(&environment));
         let case = Case::new(&a);
         for is_admin in [true, false, true, false] {
@@ -138,8 +142,8 @@ mod postgres {
         let runtime = runtime();
         let database = runtime.block_on(TestDatabase::new(Content::Seeded));
         let proxy = runtime.block_on(Proxy::to(&database));
-        let a = start(&[("DATABASE_URL", database.url()), LONG_LEASE]);
-        let b = start(&[("DATABASE_URL", proxy.url()), LONG_LEASE]);
+        let a = start(&[("DATABASE_URL", database.url()), long_lease()]);
+        let b = start(&[("DATABASE_URL", proxy.url()), long_lease()]);
         let case = Case::new(&a);
         for is_admin in [false, true, false] {
             case.wait_for(&b, !is_admin);
@@ -154,7 +158,7 @@ mod postgres {
     async fn a_revocation_during_a_restart_of_the_database_reaches_the_other_replica() {
         let mut postgres = PostgresServer::start().await;
         let url = postgres.url();
-        let environment = [("DATABASE_URL", url.as_str()), LONG_LEASE];
+        let environment = [("DATABASE_URL", url.as_str()), long_lease()];
         let (a, b) = (start(&environment), start(&environment));
         let case = Case::new(&a);
         for is_admin in [false, true, false] {
@@ -297,7 +301,7 @@ mod postgres {
 
         let proxy = runtime.block_on(Proxy::to(&database));
         let loads = || proxy.texts().into_iter().filter(|text| text.contains("user_id = $4 AND")).count();
-        let mut server = start(&[("DATABASE_URL", proxy.url()), LONG_LEASE]);
+        let mut server = start(&[("DATABASE_URL", proxy.url()), long_lease()]);
         server.wait_for_line("loaded recently active users into the cache users=1");
         assert_eq!(allowed(&case.ask(&server)), Some(true));
         assert_eq!(loads(), 0, "the request must not load the user from the database");
@@ -396,7 +400,8 @@ mod postgres {
         let company = api.company().await;
         let proxy = Proxy::to(&database).await;
         let storage = Arc::new(PostgresStorage::connect(&TestDatabase::options_for(proxy.url())).unwrap());
-        let options = CacheOptions { lease: Duration::from_secs(600), ..patient() };
+        let lease = Duration::from_secs(if every_database_has_other_forms() { 1 } else { 600 });
+        let options = CacheOptions { lease, ..patient() };
         let replica = Replica::over(&api, storage, options).await;
         let access = async || {
             let access = replica.permissions.access(company.id, Subject::User(company.admin), Consistency::Cached);

@@ -34,11 +34,11 @@ mod postgres {
         use iam_storage_postgres::PostgresStorage;
 
         use super::*;
-        use crate::support::engines::{in_other_forms, switch_to_other_forms};
+        use crate::support::engines::in_other_forms;
 
         async fn on_a_database_of_its_own() -> IsolatedStorage {
             let database = TestDatabase::new(Content::Schema).await;
-            switch_to_other_forms(&database).await;
+            database.switch_to_other_forms().await;
             let storage = PostgresStorage::connect(&in_other_forms(database.options())).unwrap();
             IsolatedStorage { storage: Arc::new(storage), _database: database }
         }

@@ -12,7 +12,7 @@ mod postgres {
 
     use crate::support::api::new_company;
     use crate::support::database::{Content, TestDatabase, run};
-    use crate::support::engines::{in_other_forms, switch_to_other_forms};
+    use crate::support::engines::in_other_forms;
     use crate::support::replica::{sooner_or_later, until};
 
     /// Inserts a wanted mark that was placed an hour ago. `expiry` is the time from now until it expires.
@@ -25,7 +25,7 @@ mod postgres {
 
     async fn database() -> TestDatabase {
         let database = TestDatabase::new(Content::Schema).await;
-        switch_to_other_forms(&database).await;
+        database.switch_to_other_forms().await;
         database
     }
 
@@ -235,7 +235,7 @@ mod postgres {
         }
         assert_unavailable(row.check_schema().await, "the installation uses gate=native");
         assert_unavailable(row.changes().poll(None).await, "the installation uses feed=listen");
-        switch_to_other_forms(&database).await;
+        database.switch_to_other_forms().await;
         for target in [some_company(), Target::Catalog, Target::Credentials] {
             assert_unavailable(begin(&native, target).await, "does not use the native gate");
             begin(&row, target).await.unwrap().commit().await.unwrap();

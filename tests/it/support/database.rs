@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use iam_storage_postgres::{PostgresOptions, PostgresStorage};
 use sea_orm::sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
-use sea_orm::{ConnectOptions, Database};
+use sea_orm::{ConnectOptions, ConnectionTrait as _, Database};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
+
+use super::engines::{SWITCH, every_database_has_other_forms, in_other_forms};
 
 /// Key of the advisory lock that a test binary holds while it creates a template, so that parallel test binaries do not
 /// create the same template twice.
@@ -70,7 +72,8 @@ fn template_name(content: Content) -> String {
     for source in sources {
         digest.update(std::fs::read(source).unwrap());
     }
-    let mut name = format!("iam_template_{content:?}_").to_lowercase();
+    let forms = if every_database_has_other_forms() { "other_" } else { "" };
+    let mut name = format!("iam_template_{content:?}_{forms}").to_lowercase();
     for byte in &digest.finalize()[..6] {
         write!(name, "{byte:02x}").unwrap();
     }
@@ -113,6 +116,9 @@ async fn make_template(content: Content) -> String {
         migration::up(&database).await.unwrap();
         if content == Content::Seeded {
             migration::seed(&database).await.unwrap();
+        }
+        if every_database_has_other_forms() {
+            database.execute_unprepared(SWITCH).await.unwrap();
         }
         database.close().await.unwrap();
         run(&mut server, format!("ALTER DATABASE \"{name}\" ALLOW_CONNECTIONS false")).await.unwrap();
@@ -168,7 +174,7 @@ impl TestDatabase {
 
     /// Returns the same adapter options as [`Self::options`] for another database URL, for example the URL of a proxy.
     pub fn options_for(url: &str) -> PostgresOptions {
-        PostgresOptions {
+        let options = PostgresOptions {
             max_connections: 5,
             acquire_timeout: PATIENCE,
             statement_timeout: PATIENCE,
@@ -178,7 +184,13 @@ impl TestDatabase {
             change_timeout: PATIENCE,
             silence_timeout: PATIENCE,
             ..PostgresOptions::new(with_setting("role", APPLICATION, url))
-        }
+        };
+        if every_database_has_other_forms() { in_other_forms(options) } else { options }
+    }
+
+    /// Switches the installation to the forms of the global lock and of the feed for other engines, as an operator does.
+    pub async fn switch_to_other_forms(&self) {
+        run(&mut self.connect().await, SWITCH.to_owned()).await.unwrap();
     }
 
     /// Connects the storage adapter to the database.

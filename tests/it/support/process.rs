@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::client::Connection;
+use super::engines::settings_of_forms;
 
 /// Timeout for each wait. If it expires, the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,12 +25,14 @@ pub fn binary(name: &str) -> PathBuf {
     binary
 }
 
-/// Returns a command for a binary. Its environment contains only `PATH` and the given variables.
+/// Returns a command for a binary. Its environment contains only `PATH`, the forms of all test databases, and the given
+/// variables.
 fn command(name: &str, environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(binary(name));
     #[expect(clippy::disallowed_methods, reason = "the test harness passes `PATH` on to the programs")]
     let path = std::env::var("PATH").unwrap_or_default();
-    command.env_clear().env("PATH", path).envs(environment.iter().copied()).stdin(Stdio::null());
+    let environment = settings_of_forms().chain(environment.iter().copied());
+    command.env_clear().env("PATH", path).envs(environment).stdin(Stdio::null());
     command
 }
 

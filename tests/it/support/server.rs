@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use sea_orm::sqlx::{Connection, PgConnection, query_scalar};
-use sea_orm::{ConnectOptions, Database};
+use sea_orm::{ConnectOptions, ConnectionTrait as _, Database};
 
 use super::database::run;
+use super::engines::{SWITCH, every_database_has_other_forms};
 use super::process::wait_until;
 use super::replica::until;
 
@@ -101,6 +102,9 @@ impl PostgresServer {
         let database = Database::connect(options).await.unwrap();
         migration::up(&database).await.unwrap();
         migration::seed(&database).await.unwrap();
+        if every_database_has_other_forms() {
+            database.execute_unprepared(SWITCH).await.unwrap();
+        }
         database.close().await.unwrap();
         server
     }
