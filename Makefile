@@ -3,8 +3,8 @@
 # Variables, each with the targets that use it: PORT (run); IMAGE (image, image-oci, job-name); RUST_IMAGE (image);
 # TEST_DATABASE_URL (test, test-storage); PG (all targets that start PostgreSQL); DATABASE_URL (migrate, seed); FILTER and
 # RESULTS (bench); N and FILTER (stress); CHAOS_SECONDS and SEED (chaos); RESTARTS (chaos-restart); COMPANIES
-# (restore-drill); OLD (upgrade-drill); FUZZ_CASES, FUZZ_SECONDS and SEED (fuzz). PORT and the URLs can be set on the command
-# line of make or in the environment.
+# (restore-drill); OTHER_FORMS (test-engines); OLD (upgrade-drill); FUZZ_CASES, FUZZ_SECONDS and SEED (fuzz). PORT and the
+# URLs can be set on the command line of make or in the environment.
 
 CARGO ?= cargo
 IMAGE ?= iam-http:0.1.0
