@@ -13,7 +13,7 @@ git worktree add --quiet --detach "$work/old" "$ref"
 
 echo "building the old release: $(git log -1 --format='%h %s' "$ref")" >&2
 (cd "$work/old" && cargo build --locked -p iam-http -p migration --bins --target-dir "$target/upgrade-drill")
-if git show "$ref:docs/settings.md" | grep -q IAM__ADMIN__PORT; then
+if git grep -q IAM__ADMIN__PORT "$ref" -- docs/settings.md; then
     export IAM_OLD_HAS_ADMIN_PORT=true
 fi
 IAM_OLD_PROGRAMS=$target/upgrade-drill/debug tests/with-postgres.sh \
