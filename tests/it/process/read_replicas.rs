@@ -421,11 +421,16 @@ mod postgres {
             foreign.run("ALTER SYSTEM SET hot_standby_feedback = on").await;
             foreign.run(reload).await;
             let nowhere = url(&primary).replace("127.0.0.1", "127.0.0.2");
-            for unusable in [url(&foreign), url(&primary), nowhere] {
+            let unusable = [
+                (url(&foreign), "it belongs to another database"),
+                (url(&primary), "the database server is not a standby"),
+                (nowhere, "Connection refused"),
+            ];
+            for (replica, reason) in unusable {
                 let expected = add_level();
-                let (found, printed) = export(&company, proxy.url(), &[unusable]);
+                let (found, printed) = export(&company, proxy.url(), &[replica]);
                 assert_eq!(found, expected, "{printed}");
-                assert!(!printed.contains(PROVIDES), "{printed}");
+                assert!(printed.contains(reason) && !printed.contains(PROVIDES), "{printed}");
             }
         });
     }

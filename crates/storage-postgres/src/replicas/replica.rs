@@ -216,7 +216,7 @@ impl Replica {
 }
 
 /// Returns the messages of an error and of its causes.
-fn messages(error: &DbErr) -> String {
+pub(super) fn messages(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

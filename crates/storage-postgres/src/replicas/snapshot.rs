@@ -15,7 +15,7 @@ use crate::feed::epoch::{EPOCH_SETTING, current_epoch, epoch};
 use crate::options::PostgresOptions;
 use crate::pool::Pool;
 use crate::replicas::marker;
-use crate::replicas::replica::Replica;
+use crate::replicas::replica::{Replica, messages};
 use crate::replicas::requirements::MarkerToWrite;
 use crate::repository::{Asked, Repository};
 use crate::snapshot::Snapshot;
@@ -71,7 +71,7 @@ enum Problem {
     Foreign,
     #[error("it may cancel long reads: neither hot_standby_feedback is on nor max_standby_streaming_delay is -1")]
     MayCancel,
-    #[error("{0}")]
+    #[error(transparent)]
     Failed(#[from] iam_storage::StorageError),
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn open(
 ) -> Option<Repository<Snapshot>> {
     let mut reason = "no marker can be written".to_owned();
     let found = timeout(PATIENCE, async {
-        let proof = Proof::write(primary, options.feed).await.inspect_err(|error| reason = error.to_string()).ok()?;
+        let proof = Proof::write(primary, options.feed).await.inspect_err(|error| reason = messages(error)).ok()?;
         let mut candidates: Vec<_> = replicas.iter().collect();
         while !candidates.is_empty() {
             // Only a replica that is merely outdated is tried again.
@@ -97,7 +97,7 @@ pub(super) async fn open(
                         return Some(snapshot);
                     }
                     Err(problem) => {
-                        reason = format!("{}: {problem}", replica.address());
+                        reason = format!("{}: {}", replica.address(), messages(&problem));
                         if matches!(problem, Problem::Outdated) {
                             outdated.push(replica);
                         }
