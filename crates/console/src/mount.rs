@@ -1,0 +1,41 @@
+//! Mounts the console: its middleware, and the routes of its pages.
+
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpResponse, ResponseError};
+
+use crate::console::Console;
+use crate::error::PageError;
+use crate::guard::guard;
+use crate::{assets, pages, session};
+
+/// The path under which the console is mounted.
+pub const PATH: &str = "/console";
+
+/// Mounts the console into an Actix application.
+pub fn configure(config: &mut ServiceConfig, console: &Data<Console>) {
+    let scope = web::scope(PATH)
+        .app_data(Data::clone(console))
+        .wrap(session::middleware(console))
+        .wrap(from_fn(guard))
+        .configure(routes)
+        .default_service(web::route().to(not_found));
+    config.service(scope);
+}
+
+fn routes(config: &mut ServiceConfig) {
+    config
+        .route("", web::get().to(pages::start::show))
+        .route("/assets/{hash}/{name}", web::get().to(assets::serve))
+        .route("/sign-in", web::get().to(pages::sign_in::show))
+        .route("/sign-in/demo", web::post().to(pages::sign_in::as_demo_user))
+        .route("/sign-in/token", web::post().to(pages::sign_in::with_token))
+        .route("/sign-out", web::post().to(pages::sign_in::sign_out))
+        .route("/companies", web::get().to(pages::companies::list))
+        .route("/companies/options", web::get().to(pages::companies::options))
+        .route("/companies/{company}", web::get().to(pages::overview::show));
+}
+
+async fn not_found() -> HttpResponse {
+    PageError::NotFound.error_response()
+}

@@ -1,0 +1,6 @@
+//! The pages, each in a file of its own.
+
+pub(crate) mod companies;
+pub(crate) mod overview;
+pub(crate) mod sign_in;
+pub(crate) mod start;

@@ -1,0 +1,149 @@
+//! The sign-in page, and the forms that sign a person in and out.
+
+use actix_web::http::StatusCode;
+use actix_web::web::Query;
+use actix_web::{HttpRequest, HttpResponse, Responder, web};
+use iam_domain::UserId;
+use iam_identity::{AuthenticationError, Verified};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use crate::authorized::{account, console};
+use crate::console::Console;
+use crate::error::PageError;
+use crate::form;
+use crate::layout::{alone, csrf_field};
+use crate::mount::PATH;
+use crate::page::{Page, see_other};
+use crate::session::{Identity, Session};
+
+/// The page to which the person returns after the sign-in.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Return {
+    #[serde(default, rename = "return")]
+    to: String,
+}
+
+impl Return {
+    /// Returns the path of the page. A path outside of the console is ignored, so that a link cannot lead to another site.
+    fn path(&self) -> &str {
+        let rest = self.to.strip_prefix(PATH);
+        let is_page = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+        let is_clean = self.to.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+        if is_page && is_clean { &self.to } else { PATH }
+    }
+}
+
+/// `GET /console/sign-in`
+pub(crate) async fn show(request: HttpRequest, to: Query<Return>) -> Result<HttpResponse, PageError> {
+    let (console, session) = (console(&request)?, Session::of(&request));
+    let page = Page::new(StatusCode::OK, page(&console, &session, &to, None)?);
+    Ok(page.respond_to(&request))
+}
+
+fn page(console: &Console, session: &Session, to: &Return, problem: Option<&str>) -> Result<Markup, PageError> {
+    let csrf = session.form_token()?;
+    let hidden = html! { (csrf_field(&csrf)) input type="hidden" name="return" value=(to.path()); };
+    let demo = &console.options.demo_users;
+    Ok(alone(
+        "Sign in",
+        &html! {
+            @if let Some(problem) = problem { div.notice.error role="alert" { p { (problem) } } }
+            @if !demo.is_empty() {
+                section.panel.stack {
+                    h2 { "Demo" }
+                    p.muted { "The data is in memory. Choose a person:" }
+                    @for user in demo {
+                        form method="post" action={ (PATH) "/sign-in/demo" } {
+                            (hidden)
+                            input type="hidden" name="user" value=(user.user);
+                            button.choice type="submit" {
+                                span { strong { (user.label) } span.muted { (user.description) } }
+                                span aria-hidden="true" { "→" }
+                            }
+                        }
+                    }
+                }
+            }
+            section.panel {
+                h2 { "With a token" }
+                form method="post" action={ (PATH) "/sign-in/token" } {
+                    (hidden)
+                    div.field {
+                        label for="token" { "Access token" }
+                        textarea #token name="token" required autocomplete="off" spellcheck="false" class="mono"
+                            aria-describedby="token-help" {}
+                        p.muted #token-help {
+                            "The token is verified once and not stored. The session ends no later than the token."
+                        }
+                    }
+                    button.primary type="submit" { "Sign in" }
+                }
+            }
+        },
+    ))
+}
+
+#[derive(Debug, Deserialize)]
+struct DemoForm {
+    user: String,
+    #[serde(flatten)]
+    to: Return,
+}
+
+/// `POST /console/sign-in/demo`
+pub(crate) async fn as_demo_user(request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, PageError> {
+    let (console, session) = (console(&request)?, Session::of(&request));
+    let (form, _) = form::read::<DemoForm>(&request, &mut payload.into_inner(), &session).await?;
+    let user = UserId::parse(&form.user).ok();
+    let known = console.options.demo_users.iter().find(|known| Some(known.user) == user).ok_or(PageError::NotFound)?;
+    let verified = Verified {
+        user_id: known.user,
+        is_super_admin: known.is_super_admin,
+        issued_at: Some(console.services.clock.now()),
+        external_id: None,
+    };
+    session.sign_in(&Identity::of(&verified, Some(known.label.clone())))?;
+    Ok(see_other(form.to.path()))
+}
+
+#[derive(Debug, Deserialize)]
+struct TokenForm {
+    token: String,
+    #[serde(flatten)]
+    to: Return,
+}
+
+/// `POST /console/sign-in/token`
+pub(crate) async fn with_token(request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, PageError> {
+    let (console, account, session) = (console(&request)?, account(&request)?, Session::of(&request));
+    let (form, _) = form::read::<TokenForm>(&request, &mut payload.into_inner(), &session).await?;
+    account.may_authenticate()?;
+    let problem = match console.services.verifier.verify(form.token.trim()).await {
+        Ok(verified) if console.application().is_cut_off(verified.user_id, verified.issued_at).await? => {
+            AuthenticationError::Revoked
+        }
+        Ok(verified) => {
+            session.sign_in(&Identity::of(&verified, None))?;
+            return Ok(see_other(form.to.path()));
+        }
+        Err(AuthenticationError::Unavailable) => return Err(PageError::unavailable(&AuthenticationError::Unavailable)),
+        Err(error) => error,
+    };
+    account.record_failed_authentication(problem.reason());
+    let text = format!("This token is not accepted: {}.", problem.description());
+    let page = Page::new(StatusCode::UNAUTHORIZED, page(&console, &session, &form.to, Some(&text))?);
+    Ok(page.respond_to(&request))
+}
+
+/// `POST /console/sign-out`
+pub(crate) async fn sign_out(request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, PageError> {
+    #[derive(Deserialize)]
+    struct Nothing {}
+    let session = Session::of(&request);
+    if session.identity().is_some() {
+        form::read::<Nothing>(&request, &mut payload.into_inner(), &session).await?;
+        session.sign_out();
+    }
+    Ok(see_other(&format!("{PATH}/sign-in")))
+}
