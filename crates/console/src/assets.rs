@@ -32,6 +32,7 @@ struct Assets {
     style: Asset,
     htmx: Asset,
     script: Asset,
+    matrix: Asset,
     icon: Asset,
 }
 
@@ -39,6 +40,7 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
     style: Asset::new("console.css", "text/css; charset=utf-8", include_bytes!("../assets/console.css")),
     htmx: Asset::new("htmx.js", "text/javascript; charset=utf-8", include_bytes!("../assets/htmx/htmx.min.js")),
     script: Asset::new("console.js", "text/javascript; charset=utf-8", include_bytes!("../assets/console.js")),
+    matrix: Asset::new("matrix.js", "text/javascript; charset=utf-8", include_bytes!("../assets/matrix.js")),
     icon: Asset::new("icon.svg", "image/svg+xml", include_bytes!("../assets/icon.svg")),
 });
 
@@ -70,6 +72,11 @@ pub(crate) fn script() -> &'static str {
     &ASSETS.script.url
 }
 
+/// Returns the URL of the script of the matrix, an ES module.
+pub(crate) fn matrix() -> &'static str {
+    &ASSETS.matrix.url
+}
+
 /// Returns the URL of the icon.
 pub(crate) fn icon() -> &'static str {
     &ASSETS.icon.url
@@ -83,8 +90,8 @@ pub(crate) fn gzip(bytes: &[u8], level: Compression) -> Vec<u8> {
 
 /// Serves a file.
 pub(crate) async fn serve(request: HttpRequest, file: Path<(String, String)>) -> Result<HttpResponse, PageError> {
-    let Assets { style, htmx, script, icon } = &*ASSETS;
-    let asset = [style, htmx, script, icon].into_iter().find(|asset| asset.url == request.path());
+    let Assets { style, htmx, script, matrix, icon } = &*ASSETS;
+    let asset = [style, htmx, script, matrix, icon].into_iter().find(|asset| asset.url == request.path());
     let asset = asset.filter(|asset| asset.name == file.1).ok_or(PageError::NotFound)?;
     let mut response = HttpResponse::Ok();
     response

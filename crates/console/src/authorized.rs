@@ -50,6 +50,12 @@ macro_rules! policies {
 policies! {
     /// Any member of the company.
     Member: Member;
+    /// Persons who may read IAM data.
+    ReadIam: ReadIam;
+    /// Persons who may change levels.
+    ManageLevels: ManageLevels;
+    /// Persons who may change permission matrices.
+    ManagePermissions: ManagePermissions;
 }
 
 /// A signed-in person, who is not authorized for anything yet.

@@ -17,12 +17,17 @@ pub(crate) enum Section {
     Companies,
     /// The overview of a company.
     Overview,
+    /// The levels of a company.
+    Levels,
+    /// The matrix of a company.
+    Matrix,
     /// A page outside of the navigation.
     None,
 }
 
 /// The sections of a company, with the last segment of their paths and their labels.
-const OF_COMPANY: [(Section, &str, &str); 1] = [(Section::Overview, "", "Overview")];
+const OF_COMPANY: [(Section, &str, &str); 3] =
+    [(Section::Overview, "", "Overview"), (Section::Levels, "levels", "Levels"), (Section::Matrix, "matrix", "Matrix")];
 
 /// What the frame of a page shows besides its content.
 #[derive(Debug)]

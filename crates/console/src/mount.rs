@@ -33,7 +33,29 @@ fn routes(config: &mut ServiceConfig) {
         .route("/sign-out", web::post().to(pages::sign_in::sign_out))
         .route("/companies", web::get().to(pages::companies::list))
         .route("/companies/options", web::get().to(pages::companies::options))
-        .route("/companies/{company}", web::get().to(pages::overview::show));
+        .route("/companies/{company}", web::get().to(pages::overview::show))
+        .configure(levels)
+        .configure(matrix);
+}
+
+fn levels(config: &mut ServiceConfig) {
+    config
+        .route("/companies/{company}/levels", web::get().to(pages::levels::list::show))
+        .route("/companies/{company}/levels", web::post().to(pages::levels::list::create))
+        .route("/companies/{company}/levels/compare", web::get().to(pages::levels::compare::show))
+        .route("/companies/{company}/levels/{level}", web::get().to(pages::levels::level::show))
+        .route("/companies/{company}/levels/{level}", web::post().to(pages::levels::level::update))
+        .route("/companies/{company}/levels/{level}/delete", web::post().to(pages::levels::level::delete))
+        .route("/companies/{company}/levels/{level}/matrix", web::get().to(pages::matrix::editor::show))
+        .route("/companies/{company}/levels/{level}/matrix", web::post().to(pages::matrix::editor::with_draft));
+}
+
+fn matrix(config: &mut ServiceConfig) {
+    config
+        .route("/companies/{company}/matrix", web::get().to(pages::matrix::overview::show))
+        .route("/companies/{company}/matrix", web::post().to(pages::matrix::overview::with_draft))
+        .route("/companies/{company}/matrix/review", web::post().to(pages::matrix::review::show))
+        .route("/companies/{company}/matrix/save", web::post().to(pages::matrix::save::save));
 }
 
 async fn not_found() -> HttpResponse {
