@@ -38,14 +38,14 @@ impl Fields {
             div.field {
                 label for={ (prefix) "name" } { "Name" }
                 input id={ (prefix) "name" } name="name" value=(self.name) required maxlength="255" autocomplete="off"
-                    dir="auto" aria-invalid[self.name_error.is_some()]
+                    dir="auto" aria-invalid=[self.name_error.as_ref().map(|_| "true")]
                     aria-describedby=[self.name_error.as_ref().map(|_| format!("{prefix}name-error"))];
                 @if let Some(error) = &self.name_error { p.error id={ (prefix) "name-error" } { (error) } }
             }
             div.field {
                 label for={ (prefix) "description" } { "Description" }
                 textarea id={ (prefix) "description" } name="description" maxlength="2000" dir="auto"
-                    aria-invalid[self.description_error.is_some()]
+                    aria-invalid=[self.description_error.as_ref().map(|_| "true")]
                     aria-describedby=[self.description_error.as_ref().map(|_| format!("{prefix}description-error"))]
                     { (self.description) }
                 @if let Some(error) = &self.description_error {

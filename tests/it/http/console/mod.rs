@@ -1,0 +1,6 @@
+//! Tests of the admin console without a browser.
+
+mod levels;
+mod matrix;
+mod review;
+mod scene;
