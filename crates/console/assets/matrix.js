@@ -179,9 +179,11 @@ const setUpTable = () => {
   let current;
   const move = (cell, withFocus = true) => {
     if (!cell || cell.tagName !== "TD") return;
-    current?.removeAttribute("tabindex");
-    current = cell;
-    cell.tabIndex = 0;
+    if (cell !== current) {
+      current?.removeAttribute("tabindex");
+      current = cell;
+      cell.tabIndex = 0;
+    }
     if (!withFocus) return;
     cell.focus({ preventScroll: true });
     cell.scrollIntoView({ block: "nearest", inline: "nearest" });
