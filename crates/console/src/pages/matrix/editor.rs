@@ -8,6 +8,7 @@ use super::draft::{Draft, field_name};
 use super::filter::Filter;
 use super::grid::{Entry, Grid};
 use super::overview::saved;
+use super::review::count;
 use super::rows::Row;
 use super::rule::Kind;
 use super::toolbar::{filters, no_rows, pager, tabs};
@@ -87,7 +88,7 @@ async fn render<P: Policy>(
                     @if !shown.is_empty() || !rest.is_empty() {
                         div.draft {
                             p #draft-count aria-live="polite" {
-                                @if !draft.is_empty() { (draft.len()) " changes" } @else { "Nothing is saved before the review." }
+                                @if !draft.is_empty() { (count(draft.len(), "change")) } @else { "Nothing is saved before the review." }
                             }
                             a.button href=(filter.page(company)) data-discard { "Discard" }
                             button.primary type="submit" { "Review" }

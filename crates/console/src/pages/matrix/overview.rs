@@ -9,6 +9,7 @@ use maud::{Escaper, Markup, PreEscaped, html};
 use super::draft::{Draft, cell_name};
 use super::filter::Filter;
 use super::grid::{Entry, Grid};
+use super::review::count;
 use super::rows::Row;
 use super::rule::{Kind, Rule};
 use super::toolbar::{filters, no_rows, pager, tabs};
@@ -72,10 +73,8 @@ async fn render<P: Policy>(page: &Authorized<P>, filter: &Filter, draft: &Draft)
 /// Returns the message after cells were saved.
 pub(crate) fn saved(filter: &Filter) -> Markup {
     html! {
-        @match filter.saved() {
-            Some(1) => div.notice role="status" { p { "1 change was saved." } },
-            Some(count) => div.notice role="status" { p { (count) " changes were saved." } },
-            None => {},
+        @if let Some(saved) = filter.saved() {
+            div.notice role="status" { p { (count(saved, "change")) @if saved == 1 { " was saved." } @else { " were saved." } } }
         }
     }
 }
@@ -101,7 +100,7 @@ fn draft_form(company: CompanyId, filter: &Filter, draft: &Draft, csrf: &str) ->
         form.draft #draft method="post" action=(filter.action(company, "review")) hidden[draft.is_empty()] {
             (csrf_field(csrf))
             div data-edits { (draft.fields()) }
-            p #draft-count aria-live="polite" { (draft.len()) " changes" }
+            p #draft-count aria-live="polite" { (count(draft.len(), "change")) }
             button type="button" data-undo hidden { "Undo" }
             a.button href=(filter.page(company)) data-discard { "Discard" }
             button.primary type="submit" { "Review" }
