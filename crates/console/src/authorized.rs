@@ -215,6 +215,16 @@ impl<P: Policy> Authorized<P> {
         Ok(application.meets(self.caller(), Some(self.company), requirement, Consistency::Cached).await?)
     }
 
+    /// Charges further requests to the budgets, for a page that does the work of several operations of the API.
+    pub(crate) fn charge(&self, requests: usize) -> Result<(), PageError> {
+        let SignedIn { account, reserve, .. } = &self.signed_in;
+        for _ in 0..requests {
+            account.admit(self.caller(), *reserve)?;
+            account.authorize(Some(self.company), *reserve)?;
+        }
+        Ok(())
+    }
+
     /// Executes a change. Compilation fails if the policy and the change have different requirements.
     ///
     /// # Errors

@@ -1,9 +1,11 @@
 //! Tests of the review of a draft, and of saving it.
 
+use iam_application::BudgetOptions;
 use serde_json::json;
 
 use super::scene::{Scene, assert_contains, content, forward, row};
-use crate::support::api::{TestApi, both_adapters, new_user};
+use crate::support::api::{TestApi, both_adapters, new_user, one_a_second};
+use crate::support::console::{Setting, TestConsole};
 
 both_adapters! {
     /// A draft is reviewed, which changes nothing, and then saved, which changes the decisions about users.
@@ -196,4 +198,24 @@ async fn the_review_of_one_level_leads_back_to_its_page() {
     let location = saved.header("location").unwrap().to_owned();
     assert_eq!(location, scene.path(&format!("levels/{level}/matrix?tab=views&q=home&saved=1")));
     assert_contains(&content(&scene.admin.get(&location).await.expect(200)), &["1 change was saved."]);
+}
+
+#[actix_web::test]
+async fn each_part_of_a_draft_is_charged_to_the_budgets() {
+    let api = TestApi::memory().await;
+    let company = api.company().await;
+    let budgets = BudgetOptions { user: one_a_second(20), ..BudgetOptions::default() };
+    let limited = api.with_options(budgets).await;
+    let console = TestConsole::of(&limited, Setting::default()).await;
+    let admin = console.signed_in(company.admin, false).await;
+    let scene = Scene { admin: admin.clone(), super_admin: admin, api, company, console };
+    let mut fields = Vec::new();
+    for number in 0..20 {
+        let level = scene.api.new_level(company, &format!("Level {number}")).await;
+        fields.push(scene.view_field("n", &level, "/home").await);
+    }
+    let draft: Vec<_> = fields.iter().map(|field| (field.as_str(), "a")).collect();
+    let few = scene.send(&scene.admin, "matrix/review", &draft[..2]).await.expect(200);
+    assert_contains(&content(&few), &["2 changes. Nothing is saved yet."]);
+    scene.send(&scene.admin, "matrix/review", &draft).await.expect(429);
 }

@@ -7,10 +7,10 @@ use iam_application::{AuditFilter, NamedRecord};
 use iam_domain::{Actor, EntityType, UserLevelId};
 use maud::{Markup, html};
 
+use super::differences::{count, differences};
 use super::draft::{Draft, Edit, Part};
 use super::filter::Filter;
 use super::parts::{Names, Refused, Stored};
-use super::review::{count, differences};
 use crate::authorized::{Authorized, ManagePermissions};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field, time};

@@ -4,11 +4,11 @@ use actix_web::web::{Path, Query};
 use iam_domain::UserLevelId;
 use maud::{Markup, PreEscaped, html};
 
+use super::differences::count;
 use super::draft::{Draft, field_name};
 use super::filter::Filter;
 use super::grid::{Entry, Grid};
 use super::overview::saved;
-use super::review::count;
 use super::rows::Row;
 use super::rule::Kind;
 use super::toolbar::{filters, no_rows, pager, tabs};

@@ -5,6 +5,7 @@
 //! scripts, all levels can be edited on one page (`overview`).
 
 pub(crate) mod conflict;
+pub(crate) mod differences;
 pub(crate) mod draft;
 pub(crate) mod editor;
 pub(crate) mod filter;

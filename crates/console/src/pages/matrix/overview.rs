@@ -6,10 +6,10 @@ use actix_web::web::Query;
 use iam_domain::{CompanyId, UserLevel};
 use maud::{Escaper, Markup, PreEscaped, html};
 
+use super::differences::count;
 use super::draft::{Draft, cell_name};
 use super::filter::Filter;
 use super::grid::{Entry, Grid};
-use super::review::count;
 use super::rows::Row;
 use super::rule::{Kind, Rule};
 use super::toolbar::{filters, no_rows, pager, tabs};

@@ -9,6 +9,7 @@ use iam_domain::{CellCounts, CompanyId, UserId};
 use maud::{Markup, html};
 
 use super::conflict::{Outdated, conflict};
+use super::differences::{count, differences};
 use super::draft::{Draft, Part};
 use super::filter::Filter;
 use super::parts::{Names, PartChange, Refused, Stored};
@@ -74,6 +75,7 @@ pub(crate) async fn show(
         let outdated = Outdated { saved: &[], refused: &[], rest: current };
         return conflict(page, &filter, &names, outdated).await.map(Either::Left);
     }
+    page.charge(current.len().min(PREVIEWS).saturating_sub(1))?;
     let may_list_users = page.meets(Requirement::ReadIam).await?;
     let mut reviewed = Vec::with_capacity(current.len());
     for (index, (part, stored)) in current.into_iter().enumerate() {
@@ -133,11 +135,6 @@ async fn names_of_users(
     Ok(people)
 }
 
-/// Returns a number with its unit.
-pub(crate) fn count(number: usize, unit: &str) -> String {
-    if number == 1 { format!("1 {unit}") } else { format!("{number} {unit}s") }
-}
-
 fn section(names: &Names, people: &BTreeMap<UserId, String>, Reviewed { part, outcome, .. }: &Reviewed) -> Markup {
     html! {
         section.panel {
@@ -150,27 +147,6 @@ fn section(names: &Names, people: &BTreeMap<UserId, String>, Reviewed { part, ou
                     p { strong { "This part would be refused." } }
                     (refused.text())
                 },
-            }
-        }
-    }
-}
-
-/// Returns the cells of a part with their rules before and after the change.
-pub(crate) fn differences(names: &Names, part: &Part) -> Markup {
-    html! {
-        div.scroll {
-            table {
-                caption.visually-hidden { "Changed cells" }
-                thead { tr { th scope="col" { "Cell" } th scope="col" { "Before" } th scope="col" { "After" } } }
-                tbody {
-                    @for edit in &part.edits {
-                        tr {
-                            th scope="row" { (names.cell(&edit.cell)) }
-                            td { span class=(edit.before.chip()) { (edit.before.label(part.kind)) } }
-                            td { span class=(edit.after.chip()) { (edit.after.label(part.kind)) } }
-                        }
-                    }
-                }
             }
         }
     }

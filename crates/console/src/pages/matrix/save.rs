@@ -26,6 +26,7 @@ pub(crate) async fn save(
     // No part is saved if the form is incomplete.
     let parts: Vec<_> =
         parts.into_iter().map(|part| Ok((tag_of(&sent.fields, &part)?, part))).collect::<Result<_, PageError>>()?;
+    page.charge(parts.len().saturating_sub(1))?;
     let (mut saved, mut refused, mut rest) = (Vec::new(), Vec::new(), Vec::new());
     for (tag, part) in parts {
         let Some(stored) = Stored::of(page, part.level, part.kind).await? else {
