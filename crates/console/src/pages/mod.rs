@@ -1,6 +1,9 @@
 //! The pages, each in a file of its own.
 
 pub(crate) mod companies;
+pub(crate) mod files;
 pub(crate) mod overview;
+pub(crate) mod provider;
+pub(crate) mod search;
 pub(crate) mod sign_in;
 pub(crate) mod start;
