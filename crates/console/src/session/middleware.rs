@@ -40,6 +40,9 @@ where
     local: Wrapped<S>,
 }
 
+/// The forms of the middleware, once the first request has created them.
+type Created<S, B> = RefCell<Option<Rc<Forms<S, B>>>>;
+
 /// A service with sessions.
 pub(crate) struct WithSessions<S, B>
 where
@@ -48,7 +51,7 @@ where
 {
     service: Rc<S>,
     console: Data<Console>,
-    forms: Rc<RefCell<Option<Rc<Forms<S, B>>>>>,
+    forms: Rc<Created<S, B>>,
 }
 
 impl<S, B> Transform<S, ServiceRequest> for Sessions
