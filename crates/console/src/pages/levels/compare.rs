@@ -7,13 +7,14 @@ use serde::Deserialize;
 
 use crate::authorized::{Authorized, ReadIam};
 use crate::error::PageError;
-use crate::layout::{Section, company_path};
+use crate::layout::Section;
 use crate::page::Page;
 use crate::pages::matrix::Loaded;
 use crate::pages::matrix::filter::Filter;
 use crate::pages::matrix::grid::{Entry, Grid, differ};
 use crate::pages::matrix::rows::Row;
 use crate::pages::matrix::rule::Kind;
+use crate::path::company_path;
 
 /// The levels to compare.
 #[derive(Debug, Default, Deserialize)]

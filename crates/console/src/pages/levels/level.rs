@@ -15,9 +15,10 @@ use serde::Deserialize;
 use super::form::{Fields, message_of, problem};
 use crate::authorized::{Authorized, ManageLevels, Policy, ReadIam, Submitted};
 use crate::error::PageError;
-use crate::layout::{Section, company_path, csrf_field, time};
+use crate::layout::{Section, csrf_field, time};
 use crate::page::{Page, see_other};
 use crate::pages::matrix::editor::{LevelPath, level_of};
+use crate::path::company_path;
 
 /// Number of holders on a page.
 const HOLDERS: u64 = 25;

@@ -11,8 +11,9 @@ use serde::Deserialize;
 use super::form::{Fields, message_of, problem};
 use crate::authorized::{Authorized, ManageLevels, Policy, ReadIam, Submitted};
 use crate::error::PageError;
-use crate::layout::{Section, company_path, csrf_field};
+use crate::layout::{Section, csrf_field};
 use crate::page::{Page, see_other};
+use crate::path::company_path;
 
 /// The query of the list.
 #[derive(Debug, Default, Deserialize)]

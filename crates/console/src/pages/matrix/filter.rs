@@ -5,7 +5,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::rule::Kind;
-use crate::layout::company_path;
+use crate::path::company_path;
 
 /// The query of a matrix page.
 #[derive(Debug, Clone, Default, Deserialize)]

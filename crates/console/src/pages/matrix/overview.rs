@@ -17,8 +17,9 @@ use super::{Loaded, OnlyDraft};
 use crate::assets;
 use crate::authorized::{Authorized, ManagePermissions, Policy, ReadIam, Submitted};
 use crate::error::PageError;
-use crate::layout::{Section, company_path, csrf_field};
+use crate::layout::{Section, csrf_field};
 use crate::page::Page;
+use crate::path::company_path;
 
 /// Maximum number of rows on a page. Scripts load the next rows when the reader reaches the end.
 const ROWS: usize = 200;
