@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Package, TargetKind};
 
 /// The expected dependencies of each crate that ships: the workspace crates on which the crate depends directly.
-const DEPENDENCIES: [(&str, &[&str]); 13] = [
+const DEPENDENCIES: [(&str, &[&str]); 14] = [
     ("iam-domain", &[]),
     ("iam-database-url", &[]),
     ("iam-traces", &[]),
@@ -17,6 +17,7 @@ const DEPENDENCIES: [(&str, &[&str]); 13] = [
     ("iam-permissions-cache", &["iam-domain", "iam-storage", "iam-traces"]),
     ("iam-identity", &["iam-domain", "iam-traces"]),
     ("iam-application", &["iam-domain", "iam-permissions-cache", "iam-storage", "iam-traces"]),
+    ("iam-console", &["iam-application", "iam-domain", "iam-identity", "iam-permissions-cache"]),
     ("iam-http", &["iam-application", "iam-domain", "iam-identity", "iam-permissions-cache", "iam-traces"]),
     (
         "iam-composition",
@@ -152,10 +153,10 @@ fn crates_have_exactly_the_documented_dependencies() {
 }
 
 #[test]
-fn only_the_program_depends_on_the_composition_root_and_the_migrations() {
+fn only_the_program_depends_on_the_composition_root_the_console_and_the_migrations() {
     for package in workspace_packages() {
         let optional = direct(package, DependencyKind::Normal, |name, optional| is_workspace_package(name) && optional);
-        let of_program = BTreeSet::from(["iam-composition", "migration"]);
+        let of_program = BTreeSet::from(["iam-composition", "iam-console", "migration"]);
         let meant = if package.name == "iam-http" { of_program } else { BTreeSet::new() };
         assert_eq!(optional, meant, "{}", package.name);
         assert_eq!(
@@ -166,9 +167,10 @@ fn only_the_program_depends_on_the_composition_root_and_the_migrations() {
         );
     }
     let http = package("iam-http");
-    for optional in ["iam-composition", "migration"] {
-        let enabling = http.features.iter().filter(|(_, enabled)| enabled.iter().any(|name| name.contains(optional)));
-        assert_eq!(enabling.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["server"]);
+    for (optional, feature) in [("iam-composition", "server"), ("iam-console", "console"), ("migration", "server")] {
+        let dependency = format!("dep:{optional}");
+        let enabling = http.features.iter().filter(|(_, enabled)| enabled.contains(&dependency));
+        assert_eq!(enabling.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), [feature]);
     }
     let binaries: Vec<_> = http.targets.iter().filter(|target| target.kind.contains(&TargetKind::Bin)).collect();
     assert_eq!(binaries.iter().map(|binary| binary.name.as_str()).collect::<Vec<_>>(), ["iam", "iam-http"]);
@@ -176,7 +178,8 @@ fn only_the_program_depends_on_the_composition_root_and_the_migrations() {
         assert!(binary.required_features.iter().any(|name| name == "server"), "{}", binary.name);
     }
     // The program consists of its main files, and of the folder with its commands.
-    let knows = |line: &str| line.contains("iam_composition") || line.contains("migration::");
+    let of_program = ["iam_composition", "iam_console", "migration::"];
+    let knows = |line: &str| of_program.iter().any(|name| line.contains(name));
     for (file, line) in shipped_lines().filter(|(file, line)| file.starts_with("crates/http/") && knows(line)) {
         assert!(file.starts_with("crates/http/src/cli/"), "{file}: {line}");
     }
@@ -222,7 +225,7 @@ fn only_designated_crates_depend_on_database_and_http_crates() {
     };
     let database = BTreeSet::from(["iam-database-url", "iam-storage-postgres", "migration"]);
     assert_eq!(knowing(&["sea-", "sqlx", "tokio-postgres"]), database);
-    assert_eq!(knowing(&["actix", "hyper", "axum", "http"]), BTreeSet::from(["iam-http"]));
+    assert_eq!(knowing(&["actix", "hyper", "axum", "http"]), BTreeSet::from(["iam-console", "iam-http"]));
 }
 
 /// Returns `true` if the license expression can be satisfied without a GPL, LGPL or AGPL. Either the expression

@@ -46,6 +46,17 @@ pub(crate) async fn read_company<R: Reader + ?Sized>(reader: &R, id: CompanyId) 
 }
 
 impl Application {
+    /// Returns the name and the status of a company.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Failure::NotFound`] if no change to the company was ever made, or if the company was erased. Returns
+    /// [`Failure::Unavailable`] if the storage cannot be read.
+    pub async fn company_details(&self, id: CompanyId) -> Result<CompanyDetails, Failure> {
+        let state = self.reader().company_states().read(id).await?.filter(|state| state.erased_at.is_none());
+        state.map(|state| state.details).ok_or(Failure::NotFound(COMPANY))
+    }
+
     /// Returns a company.
     ///
     /// # Errors

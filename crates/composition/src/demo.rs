@@ -29,6 +29,19 @@ const USERS: [(&str, &str); 3] = [
     ("Visitor", "c0ffee00-0000-4000-8000-00000000000c"),
 ];
 
+/// A person of the demo, who can sign in to the console without a token.
+#[derive(Debug, Clone)]
+pub struct DemoPerson {
+    /// The user id of the person.
+    pub user: UserId,
+    /// The name of the person.
+    pub name: &'static str,
+    /// What the person may do.
+    pub description: &'static str,
+    /// Whether the person is a super admin.
+    pub is_super_admin: bool,
+}
+
 /// The reason why the demo cannot run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -82,6 +95,24 @@ impl Demo {
                 Ok(Self(()))
             }
         }
+    }
+
+    /// Returns the people of the demo.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`DemoError::Id`] if the id of a person is invalid, which is not expected in practice.
+    pub fn people(&self) -> Result<Vec<DemoPerson>, DemoError> {
+        let person = |id, name, description, is_super_admin| {
+            Ok::<_, InvalidId>(DemoPerson { user: UserId::parse(id)?, name, description, is_super_admin })
+        };
+        let [(_, admin), (_, member), (_, visitor)] = USERS;
+        Ok(vec![
+            person(admin, "Admin", "administers the demo company", false)?,
+            person(member, "Member", "uses the demo company", false)?,
+            person(visitor, "Visitor", "has the fewest permissions in the demo company", false)?,
+            person(SUPER_ADMIN, "Super admin", "administers the platform and all companies", true)?,
+        ])
     }
 
     /// Creates the demo company, its users and their tokens, for a server that listens on `address`.
@@ -154,7 +185,8 @@ impl fmt::Display for DemoGuide {
             |path: &str, body: &str| format!("{} \\\n  -H 'Content-Type: application/json' -d '{body}'", get(path));
         let create_risks = r#"{"feature":"risks.create","action":"Create"}"#;
         writeln!(f, "The IAM demo is listening on {base} with its data in memory.")?;
-        writeln!(f, "API documentation: {base}/docs\n")?;
+        writeln!(f, "API documentation: {base}/docs")?;
+        writeln!(f, "Admin console (sign in with one click): {base}/console\n")?;
         writeln!(f, "Paste these lines into another shell. The tokens are valid for a day.")?;
         writeln!(f, "export API={base}/api/iam")?;
         writeln!(f, "export COMPANY={company}")?;

@@ -63,7 +63,7 @@ mod traces;
 mod wiring;
 
 pub use check::{SettingsCheck, check_settings};
-pub use demo::{Demo, DemoError, DemoGuide};
+pub use demo::{Demo, DemoError, DemoGuide, DemoPerson};
 pub use development_token::{DevelopmentToken, DevelopmentTokenError};
 pub use iam_storage_postgres::{OperationFigures, RecentOperations};
 pub use iam_transfer::{Exported, Finding, Ids, ImportOptions, OnConflict, Outcome, Report};
@@ -74,9 +74,9 @@ pub use operator::{ApiKeyAttributes, Operator, OperatorError};
 pub use samples::Samples;
 pub use secret::{SecretError, signing_secret};
 pub use settings::{
-    AdminSettings, AssignmentSettings, AuthSettings, CacheSettings, CollectorUrl, DatabaseSettings, Documentation,
-    IssuerSettings, List, LogFormat, LogSettings, Mode, QuotaSettings, RateLimitSettings, ServerSettings, Settings,
-    SettingsError, TracingSettings, environment,
+    AdminSettings, AssignmentSettings, AuthSettings, CacheSettings, CollectorUrl, ConsoleSettings, DatabaseSettings,
+    Documentation, IssuerSettings, List, LogFormat, LogSettings, Mode, QuotaSettings, RateLimitSettings,
+    ServerSettings, Settings, SettingsError, TracingSettings, environment,
 };
 pub use telemetry::{Metrics, TelemetryError, command_logs, stderr_logs};
 pub use traces::{Traces, TracesError};

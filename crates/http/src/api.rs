@@ -1,5 +1,6 @@
 //! The state of the API that all workers share: services, options, work in flight and the response cache.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,11 @@ use iam_identity::TokenVerifier;
 use crate::failure_limit::FailureLimit;
 use crate::in_flight::{InFlight, InFlightLimits};
 use crate::middleware::{AllowedOrigins, ClientAddresses};
-use crate::respond::ResponseCache;
+use crate::pages::Pages;
+use crate::respond::{ApiError, RateLimitState, ResponseCache};
+
+/// The name of the budget of failed authentications, in headers and metrics.
+const ADDRESS: &str = "address";
 
 /// The services that the API depends on.
 #[derive(Clone)]
@@ -59,6 +64,8 @@ pub struct HttpOptions {
     pub log_requests: bool,
     /// Whether the API serves its documentation at `/docs` and `/openapi.json`. Default: `true`.
     pub documentation: bool,
+    /// Pages that are mounted beside the operations of the API. Default: none.
+    pub pages: Option<Pages>,
 }
 
 impl Default for HttpOptions {
@@ -73,6 +80,7 @@ impl Default for HttpOptions {
             max_body_bytes: 64 * 1024 * 1024,
             log_requests: false,
             documentation: true,
+            pages: None,
         }
     }
 }
@@ -122,6 +130,16 @@ impl Api {
     /// Returns the limit on failed authentications per client address.
     pub(crate) const fn failures(&self) -> &FailureLimit {
         &self.failures
+    }
+
+    /// Checks that the client address has not exceeded the limit on failed authentications. If it has, the response is
+    /// 429.
+    pub(crate) fn check_failures(&self, client: Option<IpAddr>) -> Result<(), ApiError> {
+        self.failures.check(client).map_err(|(rate, empty)| {
+            metrics::counter!("iam_rate_limited_total", "budget" => ADDRESS).increment(1);
+            let limit = RateLimitState::exhausted(ADDRESS, rate, empty.retry_after);
+            ApiError::rate_limited("Too many failed authentications from this address", limit, empty.retry_after)
+        })
     }
 
     /// Returns the work in flight.

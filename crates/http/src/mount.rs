@@ -9,11 +9,16 @@ use crate::middleware::Observe;
 use crate::routes::fallback;
 use crate::routes::openapi;
 
-/// Mounts the complete API into an Actix application: operations, health checks and middleware, and also the API
-/// documentation if [`HttpOptions::documentation`](crate::HttpOptions::documentation) is set.
+/// Mounts the complete API into an Actix application: operations, health checks and middleware, the API
+/// documentation if [`HttpOptions::documentation`](crate::HttpOptions::documentation) is set, and the pages in
+/// [`HttpOptions::pages`](crate::HttpOptions::pages).
 pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
     let scope = web::scope("").wrap(Observe::new(api)).configure(openapi::register);
     let scope = if api.options().documentation { scope.configure(configure_documentation) } else { scope };
+    let scope = match &api.options().pages {
+        Some(pages) => scope.configure(|config| (pages.mount)(config)),
+        None => scope,
+    };
     config.app_data(Data::clone(api)).service(scope.default_service(web::route().to(fallback::no_such_route)));
 }
 

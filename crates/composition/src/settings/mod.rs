@@ -5,6 +5,7 @@ mod assignments;
 mod auth;
 mod cache;
 mod check;
+mod console;
 mod database;
 mod error;
 mod file;
@@ -27,6 +28,7 @@ pub use assignments::AssignmentSettings;
 pub use auth::{AuthSettings, IssuerSettings};
 pub use cache::CacheSettings;
 pub(crate) use check::Collected;
+pub use console::ConsoleSettings;
 pub use database::DatabaseSettings;
 pub use error::SettingsError;
 pub use log::{LogFormat, LogSettings};
@@ -74,6 +76,8 @@ pub struct Settings {
     pub quotas: QuotaSettings,
     /// The removal of expired assignments.
     pub assignments: AssignmentSettings,
+    /// The admin console.
+    pub console: ConsoleSettings,
     /// The log filter and format.
     pub log: LogSettings,
     /// Traces: the collector, and which requests are sampled.

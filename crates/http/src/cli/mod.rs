@@ -2,6 +2,7 @@
 
 mod ask;
 mod check_config;
+mod console;
 mod export;
 mod health;
 mod import;

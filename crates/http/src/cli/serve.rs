@@ -12,10 +12,11 @@ use iam_composition::{
 };
 use iam_http::{
     AdminPages, AdminServer, AllowedOrigins, ClientAddresses, ConnectionLimits, ConnectionTimeouts, HttpOptions,
-    InFlightLimits, RequestSpans, Server, ServerOptions, Services,
+    InFlightLimits, Pages, RequestSpans, Server, ServerOptions, Services,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::console;
 use super::export::to_file;
 use super::import::into_memory;
 use super::listen::{ADMIN, API, listen};
@@ -73,7 +74,8 @@ pub(super) async fn run(settings: Settings, demo: Option<Demo>, files: MemoryFil
         };
         AdminServer::new(listener, pages)
     });
-    let server = server(listener, &settings, cors_origins, clients, &system);
+    let pages = console::pages(&settings, &system, demo.as_ref())?;
+    let server = server(listener, &settings, cors_origins, clients, &system, pages);
     tracing::info!(target: TARGET, "listening on http://{address}");
     if let Some(demo) = demo {
         let guide = demo.prepare(&system, address).await?;
@@ -139,6 +141,7 @@ fn server(
     cors_origins: AllowedOrigins,
     clients: ClientAddresses,
     system: &System,
+    pages: Option<Pages>,
 ) -> Server {
     let services = Services {
         application: Arc::clone(&system.application),
@@ -160,6 +163,7 @@ fn server(
         max_body_bytes: settings.cache.max_body_bytes,
         log_requests: settings.log.requests,
         documentation: settings.server.documentation == Documentation::Public,
+        pages,
     };
     let ServerSettings { workers, shutdown_timeout, head_timeout, idle_timeout, write_timeout, .. } = settings.server;
     let options = ServerOptions {

@@ -10,11 +10,8 @@ use iam_identity::{Admission, AuthenticationError, Credential, PresentedKey, Ver
 use iam_traces::{SpanKind, child, traced};
 
 use crate::middleware::RequestSpan;
-use crate::respond::{ApiError, RateLimitState};
+use crate::respond::ApiError;
 use crate::{Api, Services};
-
-/// The name of the budget of failed authentications, in headers and metrics.
-const ADDRESS: &str = "address";
 
 /// An authenticated caller, with the claims of its credential.
 pub(crate) struct Authenticated {
@@ -58,19 +55,10 @@ pub(crate) async fn authenticate(
     let outcome = traced(trace, credential_holder(request, api, span), ApiError::failure).await;
     if let Err(ApiError { authentication: Some(error), .. }) = &outcome {
         metrics::counter!("iam_authentication_failures_total", "reason" => error.reason()).increment(1);
-        check_failures(request, api)?;
+        api.check_failures(api.options().clients.of(request))?;
         api.failures().record(api.options().clients.of(request));
     }
     outcome
-}
-
-/// Checks that the client address has not exceeded the limit on failed authentications. If it has, the response is 429.
-fn check_failures(request: &HttpRequest, api: &Api) -> Result<(), ApiError> {
-    api.failures().check(api.options().clients.of(request)).map_err(|(rate, empty)| {
-        metrics::counter!("iam_rate_limited_total", "budget" => ADDRESS).increment(1);
-        let limit = RateLimitState::exhausted(ADDRESS, rate, empty.retry_after);
-        ApiError::rate_limited("Too many failed authentications from this address", limit, empty.retry_after)
-    })
 }
 
 async fn credential_holder(request: &HttpRequest, api: &Api, span: &RequestSpan) -> Result<Authenticated, ApiError> {
@@ -86,7 +74,7 @@ async fn credential_holder(request: &HttpRequest, api: &Api, span: &RequestSpan)
             let admitted = match api.services().verifier.admit_cached(token) {
                 Some(admitted) => admitted,
                 None => {
-                    check_failures(request, api)?;
+                    api.check_failures(api.options().clients.of(request))?;
                     api.services().verifier.admit(token).await
                 }
             };

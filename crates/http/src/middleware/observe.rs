@@ -18,9 +18,9 @@ use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::web::{Bytes, Data};
-use actix_web::{Error, HttpMessage, ResponseError};
+use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
 use futures_util::future::LocalBoxFuture;
-use iam_application::with_reads;
+use iam_application::{RequestAccount, with_reads};
 use tokio::time::sleep;
 
 use super::connection::{ConnectionState, RunningRequest};
@@ -35,6 +35,7 @@ use super::timeout_and_panic::TimeoutAndPanic;
 use crate::Api;
 use crate::extract::consistency::reads;
 use crate::in_flight::FREE_BYTES;
+use crate::page_account::Account;
 use crate::respond::{ApiError, Code, RateLimitState};
 
 /// The outermost middleware of all requests. It assigns the request id and the tracing span, routes HEAD requests as
@@ -125,12 +126,35 @@ where
     }
 }
 
+/// The kind of content that a request asks for, which determines the headers and the errors of its response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// JSON of the API.
+    Data,
+    /// A page of the API documentation.
+    Documentation,
+    /// One of the mounted [`Pages`](crate::Pages), which set their own security headers.
+    Page,
+}
+
+impl Content {
+    fn of(path: &str, api: &Api) -> Self {
+        if api.options().pages.as_ref().is_some_and(|pages| pages.contain(path)) {
+            Self::Page
+        } else if path == "/docs" || path.starts_with("/docs/") {
+            Self::Documentation
+        } else {
+            Self::Data
+        }
+    }
+}
+
 /// The state that the middleware keeps for a request until the response is complete.
 struct Observation {
     started: Instant,
     span: RequestSpan,
     method: Method,
-    is_documentation: bool,
+    content: Content,
     has_origin: bool,
     api: Data<Api>,
     /// The state of the connection. `None` if the API is embedded in an application that has its own server.
@@ -150,14 +174,22 @@ impl Observation {
             // later.
             request.head_mut().method = Method::GET;
         }
+        let content = Content::of(request.path(), &api);
+        if content == Content::Page {
+            let client = api.options().clients.of(request.request());
+            let account: Rc<dyn RequestAccount> =
+                Rc::new(Account { api: Data::clone(&api), span: span.clone(), client });
+            request.extensions_mut().insert(account);
+        }
         let connection = request.conn_data::<ConnectionState>().cloned();
         let has_body = !matches!(request.parts_mut().1, Payload::None);
         Self {
             started,
             span,
             method,
-            is_documentation: request.path() == "/docs" || request.path().starts_with("/docs/"),
-            has_origin: request.headers().contains_key(header::ORIGIN),
+            content,
+            // Pages are only for their own origin.
+            has_origin: content != Content::Page && request.headers().contains_key(header::ORIGIN),
             api,
             _running: connection.as_ref().map(|connection| connection.request_runs(has_body)),
             connection,
@@ -182,12 +214,12 @@ impl Observation {
         }
         let (status, size, outcome) = match outcome {
             Ok(response) => {
-                let response = self.admit(in_standard_form(response, self.is_documentation));
+                let response = self.admit(in_standard_form(response, self.content == Content::Documentation));
                 let response = response.map_body(|head, body| self.complete(head, body));
                 (response.status(), self.sent(response.response().body()), Ok(response))
             }
             Err(error) => {
-                let response = error.error_response().map_body(|head, body| self.complete(head, body));
+                let response = self.error_response(&error).map_body(|head, body| self.complete(head, body));
                 let (status, size) = (response.status(), self.sent(response.body()));
                 (status, size, Err(InternalError::from_response(error, response).into()))
             }
@@ -198,6 +230,15 @@ impl Observation {
             sleep(rand::random_range(REFUSAL_DELAY)).await;
         }
         outcome
+    }
+
+    /// Returns the response to a request that fails outside of its handler. For a page, it is a page, too.
+    fn error_response(&self, error: &Error) -> HttpResponse {
+        let pages = self.api.options().pages.as_ref().filter(|_| self.content == Content::Page);
+        match (pages, error.as_error::<ApiError>()) {
+            (Some(pages), Some(failure)) => pages.page_of(failure),
+            _ => error.error_response(),
+        }
     }
 
     /// Records the request in the metrics, in the access log and in its trace.
@@ -241,16 +282,22 @@ impl Observation {
             headers.insert(REQUEST_ID, id);
         }
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers
-            .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(content_policy(self.is_documentation)));
-        if self.is_documentation {
-            // JSON responses do not need these headers, since browsers neither render JSON in frames nor follow links
-            // in it.
-            headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-            headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        match self.content {
+            Content::Page => {}
+            Content::Data => {
+                drop(headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(DATA_POLICY)))
+            }
+            Content::Documentation => {
+                headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(DOCUMENTATION_POLICY));
+
+                // JSON responses do not need these headers, since browsers neither render JSON in frames nor follow links
+                // in it.
+                headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+                headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+            }
         }
         let may_be_cached = headers.get(header::CACHE_CONTROL).is_none_or(|control| control != "no-store");
-        if may_be_cached && !self.has_origin {
+        if may_be_cached && !self.has_origin && self.content != Content::Page {
             // The response to a request with an `Origin` header has additional CORS headers. `Vary: Origin` makes
             // caches store the responses with and without these headers separately.
             headers.append(header::VARY, HeaderValue::from_static("Origin"));
@@ -348,12 +395,9 @@ fn in_standard_form(response: ServiceResponse<BoxBody>, is_documentation: bool) 
     response.into_response(error.error_response())
 }
 
-/// Returns the value of the `Content-Security-Policy` header. API responses may load no resources. The documentation
-/// may load its own files and use inline styles and `data:` images.
-const fn content_policy(is_documentation: bool) -> &'static str {
-    if is_documentation {
-        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
-    } else {
-        "default-src 'none'; frame-ancestors 'none'"
-    }
-}
+/// The `Content-Security-Policy` of the API: its responses may load no resources.
+const DATA_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// The `Content-Security-Policy` of the documentation: it may load its own files and use inline styles and `data:` images.
+const DOCUMENTATION_POLICY: &str =
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";

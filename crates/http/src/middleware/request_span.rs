@@ -113,7 +113,7 @@ impl RequestSpan {
     }
 
     /// Returns the authenticated caller, if the request has been authenticated.
-    pub(super) fn actor(&self) -> Option<Caller> {
+    pub(crate) fn actor(&self) -> Option<Caller> {
         self.0.actor.get()
     }
 

@@ -1,0 +1,107 @@
+//! The list of companies: those of the signed-in person, or all companies for super admins.
+
+use actix_web::web::Query;
+use iam_application::{CompanyOrder, ListCompanies, PageRequest, Requirement};
+use iam_domain::{CompanyDetails, CompanyId};
+use maud::{Markup, html};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+
+use crate::authorized::SignedIn;
+use crate::error::PageError;
+use crate::layout::{Section, company_name, suspended};
+use crate::page::Page;
+use crate::path::{PATH, company_path};
+
+/// Number of companies on a page of the list.
+const PAGE: u64 = 50;
+/// Number of companies in the menu of the header.
+const OPTIONS: u64 = 8;
+
+/// The search text and the position in the list.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Search {
+    #[serde(default)]
+    q: String,
+    cursor: Option<String>,
+}
+
+/// The companies on a page, and the cursor of the next page.
+type Found = (Vec<(CompanyId, CompanyDetails)>, Option<String>);
+
+async fn find(person: &SignedIn, search: &Search, limit: u64) -> Result<Found, PageError> {
+    let (caller, text) = (person.caller(), search.q.trim());
+    let page = PageRequest { limit, cursor: search.cursor.clone(), include_total: false };
+    if caller.is_super_admin() {
+        person.authorize_on_platform(Requirement::SuperAdmin).await?;
+        let search = Some(text).filter(|text| !text.is_empty()).map(str::to_owned);
+        let request = ListCompanies { status: None, search, order: CompanyOrder::Name, page };
+        let found = person.application().list_companies(caller, &request).await?;
+        let companies = found.elements.into_iter().map(|company| (company.id, company.details)).collect();
+        return Ok((companies, found.next_cursor));
+    }
+    let found = person.application().memberships(caller, person.identity.user(), &page).await?;
+    let companies = found.elements.into_iter().map(|of| (of.company, of.details)).collect();
+    Ok((companies, found.next_cursor))
+}
+
+/// `GET /console/companies`
+pub(crate) async fn list(person: SignedIn, search: Query<Search>) -> Result<Page, PageError> {
+    let (companies, next) = find(&person, &search, PAGE).await?;
+    person.page("Companies", Section::Companies, |_| {
+        html! {
+            header { h1 { "Companies" } }
+            form.toolbar role="search" {
+                div {
+                    label for="q" { "Name or id" }
+                    input #q type="search" name="q" value=(search.q) maxlength="255" data-search;
+                }
+                button type="submit" { "Search" }
+            }
+            @if companies.is_empty() {
+                div.empty { p { "No company was found." } }
+            } @else {
+                div.scroll {
+                    table {
+                        thead { tr { th scope="col" { "Company" } th scope="col" { "Id" } th scope="col" { "Status" } } }
+                        tbody {
+                            @for (id, details) in &companies {
+                                tr {
+                                    td { a href=(company_path(*id, "")) { (company_name(*id, details)) } }
+                                    td.mono { (id) }
+                                    td { (suspended(details)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            (pager(&search.q, next.as_deref()))
+        }
+    })
+}
+
+fn pager(search: &str, next: Option<&str>) -> Markup {
+    let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+    html! {
+        @if let Some(next) = next {
+            nav.pager aria-label="Pages" {
+                a.button href={ (PATH) "/companies?q=" (encoded(search)) "&cursor=" (encoded(next)) } { "Next page" }
+            }
+        }
+    }
+}
+
+/// `GET /console/companies/options`: the companies in the menu of the header, without the frame.
+pub(crate) async fn options(person: SignedIn, search: Query<Search>) -> Result<Page, PageError> {
+    let (companies, next) = find(&person, &search, OPTIONS).await?;
+    Ok(Page::fragment(html! {
+        @if companies.is_empty() { p.muted { "No company was found." } }
+        ul {
+            @for (id, details) in &companies {
+                li { a href=(company_path(*id, "")) { (company_name(*id, details)) } " " (suspended(details)) }
+            }
+        }
+        @if next.is_some() { p.muted { "There are more. Type a longer text." } }
+    }))
+}

@@ -1,0 +1,32 @@
+//! The texts that several pages of a draft have in common: numbers of changes, and the differences of a part.
+
+use maud::{Markup, html};
+
+use super::draft::Part;
+use super::parts::Names;
+
+/// Returns a number with its unit.
+pub(crate) fn count(number: usize, unit: &str) -> String {
+    if number == 1 { format!("1 {unit}") } else { format!("{number} {unit}s") }
+}
+
+/// Returns the cells of a part with their rules before and after the change.
+pub(crate) fn differences(names: &Names, part: &Part) -> Markup {
+    html! {
+        div.scroll {
+            table {
+                caption.visually-hidden { "Changed cells" }
+                thead { tr { th scope="col" { "Cell" } th scope="col" { "Before" } th scope="col" { "After" } } }
+                tbody {
+                    @for edit in &part.edits {
+                        tr {
+                            th scope="row" { (names.cell(&edit.cell)) }
+                            td { span class=(edit.before.chip()) { (edit.before.label(part.kind)) } }
+                            td { span class=(edit.after.chip()) { (edit.after.label(part.kind)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The pages, each in a file of its own.
+
+pub(crate) mod companies;
+pub(crate) mod files;
+pub(crate) mod levels;
+pub(crate) mod matrix;
+pub(crate) mod overview;
+pub(crate) mod provider;
+pub(crate) mod search;
+pub(crate) mod sign_in;
+pub(crate) mod start;

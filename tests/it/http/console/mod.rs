@@ -1,0 +1,11 @@
+//! Tests of the admin console without a browser.
+
+mod frame;
+mod levels;
+mod matrix;
+mod protection;
+mod provider;
+mod review;
+mod scene;
+mod sessions;
+mod sign_in;
