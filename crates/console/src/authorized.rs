@@ -7,14 +7,19 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
-use iam_application::{Application, Change, Committed, Failure, RequestAccount, RequestContext, Requirement, Reserve};
-use iam_domain::{Caller, CompanyDetails, CompanyId};
+use iam_application::{
+    Application, Change, Committed, Failure, PageRequest, Preview, PreviewRequest, RequestAccount, RequestContext,
+    Requirement, Reserve,
+};
+use iam_domain::{Caller, CompanyDetails, CompanyId, NamedUser, Timestamp};
+use iam_identity::{UserNameError, UserNames};
 use iam_permissions_cache::Consistency;
 use maud::Markup;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -50,6 +55,14 @@ macro_rules! policies {
 policies! {
     /// Any member of the company.
     Member: Member;
+    /// People who may read the company's IAM data.
+    ReadIam: ReadIam;
+    /// People who may assign levels to users.
+    AssignLevels: AssignLevels;
+    /// People who may find the users whom a check allows.
+    FindAllowed: FindAllowed;
+    /// People who may end the sessions of users.
+    ManageCredentials: ManageCredentials;
 }
 
 /// A signed-in person, who is not authorized for anything yet.
@@ -217,6 +230,67 @@ impl<P: Policy> Authorized<P> {
     pub(crate) async fn execute<C: Change>(&self, change: C) -> Result<Committed<C::Answer>, Failure> {
         const { assert!(P::REQUIREMENT.is(C::REQUIREMENT), "the policy and the change must have the same requirement") };
         self.application().execute(self.signed_in.context(), change).await
+    }
+
+    /// Previews a change that the person makes with this request, with the first `users` users whom it affects. Compilation
+    /// fails if the policy and the change have different requirements.
+    ///
+    /// # Errors
+    ///
+    /// Returns the [`Failure`] to compute the preview. The failure with which the change would be rejected is part of the
+    /// result.
+    pub(crate) async fn preview<C: Change>(
+        &self,
+        change: C,
+        users: u64,
+        may_list_users: bool,
+    ) -> Result<Preview, Failure> {
+        const { assert!(P::REQUIREMENT.is(C::REQUIREMENT), "the policy and the change must have the same requirement") };
+        let page = PageRequest { limit: users, cursor: None, include_total: false };
+        let (company, parameters) = (self.company, String::new());
+        let request = PreviewRequest { change, company, parameters, page, may_list_users };
+        self.application().preview(self.signed_in.context(), request).await
+    }
+
+    /// Charges the person for a request that does the work of `count` requests. The person has already been charged for
+    /// one.
+    pub(crate) fn charge(&self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.application().budgets().charge(self.caller(), count.saturating_sub(1));
+    }
+
+    /// Charges the person and the company for one more request, which the person's request contains.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PageError::RateLimited`] if a budget is exhausted.
+    pub(crate) fn spend(&self) -> Result<(), PageError> {
+        let SignedIn { account, reserve, .. } = &self.signed_in;
+        account.admit(self.caller(), *reserve)?;
+        Ok(account.authorize(Some(self.company), *reserve)?)
+    }
+
+    /// Returns the user that a text identifies, by the same rules as in requests of the API.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`UserNameError`] if the text does not identify a user.
+    pub(crate) fn user_named(&self, text: &str) -> Result<NamedUser, UserNameError> {
+        self.user_names().user(text)
+    }
+
+    /// Returns the tolerated clock skew between this service and token issuers.
+    pub(crate) fn clock_skew(&self) -> Duration {
+        self.user_names().clock_skew()
+    }
+
+    fn user_names(&self) -> UserNames<'_> {
+        UserNames::of_caller(&self.signed_in.console.services.verifier, self.caller())
+    }
+
+    /// Returns the current time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.signed_in.console.services.clock.now()
     }
 
     /// Returns a page about the company. `content` receives the token for the forms of the page.

@@ -17,12 +17,23 @@ pub(crate) enum Section {
     Companies,
     /// The overview of a company.
     Overview,
+    /// The users of a company.
+    Users,
+    /// The reason for a decision.
+    Why,
+    /// The users whom a check allows.
+    WhoCan,
     /// A page outside of the navigation.
     None,
 }
 
 /// The sections of a company, with the last segment of their paths and their labels.
-const OF_COMPANY: [(Section, &str, &str); 1] = [(Section::Overview, "", "Overview")];
+const OF_COMPANY: [(Section, &str, &str); 4] = [
+    (Section::Overview, "", "Overview"),
+    (Section::Users, "users", "Users"),
+    (Section::Why, "why", "Why?"),
+    (Section::WhoCan, "who-can", "Who can?"),
+];
 
 /// What the frame of a page shows besides its content.
 #[derive(Debug)]

@@ -33,7 +33,26 @@ fn routes(config: &mut ServiceConfig) {
         .route("/sign-out", web::post().to(pages::sign_in::sign_out))
         .route("/companies", web::get().to(pages::companies::list))
         .route("/companies/options", web::get().to(pages::companies::options))
-        .route("/companies/{company}", web::get().to(pages::overview::show));
+        .route("/companies/{company}", web::get().to(pages::overview::show))
+        .configure(users)
+        .configure(decisions);
+}
+
+fn users(config: &mut ServiceConfig) {
+    config
+        .route("/companies/{company}/users", web::get().to(pages::users::list::show))
+        .route("/companies/{company}/users/open", web::get().to(pages::users::list::open))
+        .route("/companies/{company}/users/review", web::post().to(pages::users::review::show))
+        .route("/companies/{company}/users/change", web::post().to(pages::users::review::change))
+        .route("/companies/{company}/users/{user}", web::get().to(pages::users::user::show))
+        .route("/companies/{company}/users/{user}/sign-out", web::post().to(pages::users::user::sign_out));
+}
+
+fn decisions(config: &mut ServiceConfig) {
+    config
+        .route("/companies/{company}/why", web::get().to(pages::decisions::why::show))
+        .route("/companies/{company}/who-can", web::get().to(pages::decisions::who_can::show))
+        .route("/companies/{company}/who-can.csv", web::get().to(pages::decisions::export::show));
 }
 
 async fn not_found() -> HttpResponse {
