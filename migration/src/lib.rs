@@ -78,6 +78,7 @@ mod m20261127_000015_member_names;
 mod m20261127_000016_last_backup;
 mod m20261128_000017_engine;
 mod m20261128_000018_partitions;
+mod m20261128_000019_console_sessions;
 mod obstacle;
 mod partitions;
 mod provisioned_levels;
@@ -101,10 +102,11 @@ pub use waiting::{FailedAttempt, LockWait, Progress};
 
 /// The names of all tables that the migrations create in the schema of the installation. The migrator's own table,
 /// `iam_migrations`, is not listed.
-pub const TABLES: [&str; 29] = [
+pub const TABLES: [&str; 30] = [
     "api_keys",
     "company2modules",
     "company_states",
+    "console_sessions",
     "effective_feature_permissions",
     "effective_view_permissions",
     "feature2views",
@@ -173,6 +175,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000016_last_backup::Migration),
             Box::new(m20261128_000017_engine::Migration),
             Box::new(m20261128_000018_partitions::Migration),
+            Box::new(m20261128_000019_console_sessions::Migration),
         ]
     }
 

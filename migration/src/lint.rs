@@ -13,7 +13,7 @@ use exemptions::EXEMPTIONS;
 use rules::{Finding, Rule, findings};
 
 /// The names and the SQL of all migrations that execute statements, in order.
-pub(crate) const UP: [(&str, &str); 17] = [
+pub(crate) const UP: [(&str, &str); 18] = [
     ("m20261122_000001_create_iam_schema", crate::m20261122_000001_create_iam_schema::UP),
     ("m20261122_000002_add_credentials", crate::m20261122_000002_add_credentials::UP),
     ("m20261122_000003_row_level_security", crate::m20261122_000003_row_level_security::UP),
@@ -31,6 +31,7 @@ pub(crate) const UP: [(&str, &str); 17] = [
     ("m20261127_000016_last_backup", crate::m20261127_000016_last_backup::UP),
     ("m20261128_000017_engine", crate::m20261128_000017_engine::UP),
     ("m20261128_000018_partitions", crate::m20261128_000018_partitions::UP),
+    ("m20261128_000019_console_sessions", crate::m20261128_000019_console_sessions::UP),
 ];
 
 /// The names of the migrations that only declare indexes, and execute no statement.

@@ -54,6 +54,7 @@ mod profiles;
 mod quotas;
 mod reads;
 mod request_account;
+mod sessions;
 mod staleness;
 mod system_change;
 mod trail;
@@ -84,7 +85,7 @@ pub use field_error::{FIELD_ERRORS_LIMIT, FieldCode, FieldError};
 pub use health::{HealthProbe, Readiness, ReadinessCheck, ReadinessProblem, ReadinessReason, SchemaVersions};
 pub use iam_storage::{
     AuditCursor, AuditFilter, CompanyMatrix, CompanyOrder, Direction, EndingAssignment, FeatureCell, HeldLevel,
-    IdempotentRequest, LevelMatrix, ListedCompany, Member, Membership, NewTrailEntry, Stamped, ViewCell,
+    IdempotentRequest, LevelMatrix, ListedCompany, Member, Membership, NewTrailEntry, Stamped, StoredSession, ViewCell,
 };
 pub use idempotency::request_digest;
 pub use levels_change::{LevelFields, LevelsChange};
@@ -100,6 +101,7 @@ pub use preview::{Preview, PreviewPage, PreviewRequest};
 pub use quotas::CompanyQuotas;
 pub use reads::{AuditPage, NamedRecord, Total};
 pub use request_account::{Refusal, RequestAccount};
+pub use sessions::SessionKey;
 pub use staleness::{Reads, with_reads};
 pub use trail::Trail;
 pub use who_can::{AllowedMember, AllowedPage, WhoCan};

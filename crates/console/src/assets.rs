@@ -1,28 +1,25 @@
 //! The style sheet, scripts and images of the console. They are part of the program, and their URLs contain a hash of their
 //! content, so browsers cache them forever.
 
-use std::io::Write;
 use std::sync::LazyLock;
 
-use actix_web::http::header::{self, ContentEncoding};
-use actix_web::web::Path;
-use actix_web::{HttpRequest, HttpResponse};
 use flate2::Compression;
-use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-use crate::error::PageError;
-use crate::page::accepts_gzip;
+use crate::gzip::gzip;
+
+/// The path of all files.
+pub(crate) const PATH: &str = "/console/assets";
 
 /// The number of bytes of the hash in a URL.
 const HASH_BYTES: usize = 8;
 
 /// A file of the console.
 pub(crate) struct Asset {
-    name: &'static str,
-    media_type: &'static str,
-    content: &'static [u8],
-    compressed: Vec<u8>,
+    pub(crate) media_type: &'static str,
+    pub(crate) content: &'static [u8],
+    /// The compressed content. It is empty if the compression fails.
+    pub(crate) compressed: Vec<u8>,
     /// The URL of the file.
     url: String,
 }
@@ -46,11 +43,10 @@ impl Asset {
     fn new(name: &'static str, media_type: &'static str, content: &'static [u8]) -> Self {
         let hash: String = Sha256::digest(content).iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect();
         Self {
-            name,
             media_type,
             content,
             compressed: gzip(content, Compression::best()),
-            url: format!("/console/assets/{hash}/{name}"),
+            url: format!("{PATH}/{hash}/{name}"),
         }
     }
 }
@@ -75,24 +71,8 @@ pub(crate) fn icon() -> &'static str {
     &ASSETS.icon.url
 }
 
-/// Compresses bytes. The result is empty if the compression fails.
-pub(crate) fn gzip(bytes: &[u8], level: Compression) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 3), level);
-    encoder.write_all(bytes).and_then(|()| encoder.finish()).unwrap_or_default()
-}
-
-/// Serves a file.
-pub(crate) async fn serve(request: HttpRequest, file: Path<(String, String)>) -> Result<HttpResponse, PageError> {
+/// Returns the file with this path.
+pub(crate) fn find(path: &str) -> Option<&'static Asset> {
     let Assets { style, htmx, script, icon } = &*ASSETS;
-    let asset = [style, htmx, script, icon].into_iter().find(|asset| asset.url == request.path());
-    let asset = asset.filter(|asset| asset.name == file.1).ok_or(PageError::NotFound)?;
-    let mut response = HttpResponse::Ok();
-    response
-        .insert_header((header::CONTENT_TYPE, asset.media_type))
-        .insert_header((header::CACHE_CONTROL, "public, max-age=31536000, immutable"))
-        .insert_header((header::VARY, "Accept-Encoding"));
-    if accepts_gzip(&request) && !asset.compressed.is_empty() {
-        return Ok(response.insert_header(ContentEncoding::Gzip).body(asset.compressed.as_slice()));
-    }
-    Ok(response.body(asset.content))
+    [style, htmx, script, icon].into_iter().find(|asset| asset.url == path)
 }

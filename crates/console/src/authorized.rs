@@ -7,6 +7,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -29,8 +30,8 @@ use crate::console::Console;
 use crate::error::PageError;
 use crate::form::{self, Fields};
 use crate::layout::{self, Frame, Section};
-use crate::mount::PATH;
 use crate::page::Page;
+use crate::path::PATH;
 use crate::session::{Identity, Session};
 
 type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, PageError>>>>;
@@ -53,10 +54,10 @@ macro_rules! policies {
 }
 
 policies! {
-    /// Any member of the company.
-    Member: Member;
     /// People who may read the company's IAM data.
     ReadIam: ReadIam;
+    /// Any member of the company.
+    Member: Member;
     /// People who may assign levels to users.
     AssignLevels: AssignLevels;
     /// People who may find the users whom a check allows.
@@ -108,7 +109,8 @@ impl SignedIn {
         let (console, account) = (console(request)?, account(request)?);
         let session = Session::of(request);
         let identity = session.identity().ok_or_else(|| not_signed_in(request))?;
-        if console.application().is_cut_off(identity.user(), identity.issued_at()).await? {
+        let is_cut_off = console.application().is_cut_off(identity.user(), identity.issued_at()).await?;
+        if is_cut_off || !identity.is_still_valid(&console) {
             session.sign_out();
             return Err(not_signed_in(request));
         }
@@ -151,6 +153,7 @@ impl SignedIn {
         RequestContext {
             request_id: Some(self.account.request_id()),
             issued_at: self.identity.issued_at(),
+            external_id: self.identity.external_id().map(Arc::new),
             ..RequestContext::from(self.caller())
         }
     }
@@ -158,11 +161,6 @@ impl SignedIn {
     /// Returns a token for the forms of a page.
     pub(crate) fn form_token(&self) -> Result<String, PageError> {
         self.session.form_token()
-    }
-
-    /// Ends the session.
-    pub(crate) fn sign_out(&self) {
-        self.session.sign_out();
     }
 
     /// Returns a page that is about no company. `content` receives the token for the forms of the page.

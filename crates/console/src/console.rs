@@ -7,6 +7,9 @@ use actix_web::web::Data;
 use iam_application::Application;
 use iam_domain::{Clock, UserId};
 use iam_identity::TokenVerifier;
+use url::Url;
+
+use crate::provider::SignInIssuer;
 
 /// The services that the console depends on.
 #[derive(Clone)]
@@ -45,6 +48,10 @@ pub struct ConsoleOptions {
     pub idle_timeout: Duration,
     /// The duration after which a session ends in any case. Default: 12 h.
     pub absolute_timeout: Duration,
+    /// The address at which browsers reach the service, without a path. Default: unknown.
+    pub public_url: Option<Url>,
+    /// The issuers at whose identity providers people sign in, which needs [`Self::public_url`]. Default: none.
+    pub issuers: Vec<SignInIssuer>,
     /// The users who sign in with a button, in the demo. Default: none.
     pub demo_users: Vec<DemoUser>,
 }
@@ -54,6 +61,8 @@ impl Default for ConsoleOptions {
         Self {
             idle_timeout: Duration::from_secs(30 * 60),
             absolute_timeout: Duration::from_secs(12 * 60 * 60),
+            public_url: None,
+            issuers: Vec::new(),
             demo_users: Vec::new(),
         }
     }
@@ -64,14 +73,13 @@ impl Default for ConsoleOptions {
 pub struct Console {
     pub(crate) services: ConsoleServices,
     pub(crate) options: ConsoleOptions,
-    pub(crate) memory: crate::session::MemoryStore,
 }
 
 impl Console {
     /// Creates the shared state. Call this function once per process.
     #[must_use]
     pub fn new(services: ConsoleServices, options: ConsoleOptions) -> Data<Self> {
-        Data::new(Self { services, options, memory: crate::session::MemoryStore::default() })
+        Data::new(Self { services, options })
     }
 
     /// Returns the application, which provides the use cases.

@@ -11,11 +11,11 @@ use iam_application::{Failure, Refusal, causes};
 use maud::{Markup, html};
 
 use crate::layout::alone;
-use crate::mount::PATH;
 use crate::page::Page;
+use crate::path::PATH;
 
 /// The time after which a client may retry if the storage is not available.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The reason why there is no page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,20 +106,6 @@ impl PageError {
     }
 }
 
-/// Returns the page for a request that failed outside of the console, such as a request that timed out.
-#[must_use]
-pub fn failed(status: StatusCode, retry_after: Option<Duration>) -> HttpResponse {
-    let after = retry_after.unwrap_or(RETRY_AFTER);
-    let error = match status {
-        StatusCode::TOO_MANY_REQUESTS => PageError::RateLimited(after),
-        StatusCode::SERVICE_UNAVAILABLE => PageError::Unavailable(after),
-        _ => PageError::Internal,
-    };
-    let mut response = error.error_response();
-    crate::guard::secure(response.headers_mut());
-    response
-}
-
 impl From<Failure> for PageError {
     fn from(failure: Failure) -> Self {
         match failure {
@@ -157,6 +143,8 @@ impl fmt::Display for PageError {
         f.write_str(self.title())
     }
 }
+
+impl Error for PageError {}
 
 impl ResponseError for PageError {
     fn status_code(&self) -> StatusCode {

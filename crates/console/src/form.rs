@@ -7,10 +7,8 @@ use actix_web::web::{self, Query};
 use serde::de::DeserializeOwned;
 
 use crate::error::PageError;
+use crate::layout::FORM_TOKEN;
 use crate::session::Session;
-
-/// The name of the hidden field that proves that the form belongs to the session.
-pub(crate) const CSRF: &str = "csrf";
 
 /// The fields of a form, in the order in which they were sent.
 pub(crate) type Fields = Vec<(String, String)>;
@@ -30,7 +28,7 @@ pub(crate) async fn read<T: DeserializeOwned>(
     let body = web::Bytes::from_request(request, payload).await.map_err(|_| invalid())?;
     let text = std::str::from_utf8(&body).map_err(|_| invalid())?;
     let fields = Query::<Fields>::from_query(text).map_err(|_| invalid())?.into_inner();
-    let token = fields.iter().find(|(name, _)| name == CSRF).map(|(_, value)| value.as_str());
+    let token = fields.iter().find(|(name, _)| name == FORM_TOKEN).map(|(_, value)| value.as_str());
     if !token.is_some_and(|token| session.accepts(token)) {
         return Err(PageError::Forged);
     }

@@ -1,15 +1,17 @@
 //! The middleware of all responses of the console: the security headers, and the rejection of requests from other sites.
 
+use std::time::Duration;
+
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, ResponseError};
+use actix_web::{Error, HttpResponse, ResponseError};
 use iam_application::{Reads, with_reads};
 
-use crate::error::{PageError, failed};
+use crate::error::{PageError, RETRY_AFTER};
 
 /// The header in which browsers state how the site of a request is related to its origin.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -68,6 +70,20 @@ pub(crate) async fn guard(
 }
 
 fn secured(mut response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    secure(response.headers_mut());
+    response
+}
+
+/// Returns the page for a request that failed outside of the console, such as a request that timed out.
+#[must_use]
+pub fn failed(status: StatusCode, retry_after: Option<Duration>) -> HttpResponse {
+    let after = retry_after.unwrap_or(RETRY_AFTER);
+    let error = match status {
+        StatusCode::TOO_MANY_REQUESTS => PageError::RateLimited(after),
+        StatusCode::SERVICE_UNAVAILABLE => PageError::Unavailable(after),
+        _ => PageError::Internal,
+    };
+    let mut response = error.error_response();
     secure(response.headers_mut());
     response
 }

@@ -4,11 +4,14 @@ use iam_domain::{CompanyDetails, CompanyId, CompanyStatus, Timestamp};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::assets;
-use crate::mount::PATH;
+use crate::path::{PATH, company_path};
 
 /// The configuration of htmx. Requests to other origins are refused (`mode`), and no styles are inserted. Version 4 has no
 /// setting that turns `eval` off: the content security policy refuses it.
 const HTMX: &str = r#"{"mode":"same-origin","includeIndicatorCSS":false,"defaultTimeout":30000}"#;
+
+/// The name of the hidden field that proves that a form belongs to the session.
+pub(crate) const FORM_TOKEN: &str = "csrf";
 
 /// A section of the console, which an entry of the navigation leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,14 +176,9 @@ fn navigation(frame: &Frame<'_>) -> Markup {
     }
 }
 
-/// Returns the path of a page of a company. `page` is the rest of the path, and empty for the overview.
-pub(crate) fn company_path(company: CompanyId, page: &str) -> String {
-    if page.is_empty() { format!("{PATH}/companies/{company}") } else { format!("{PATH}/companies/{company}/{page}") }
-}
-
 /// Returns the hidden field that every form with an effect contains.
 pub(crate) fn csrf_field(token: &str) -> Markup {
-    html! { input type="hidden" name=(crate::form::CSRF) value=(token); }
+    html! { input type="hidden" name=(FORM_TOKEN) value=(token); }
 }
 
 fn company_text(id: CompanyId, details: &CompanyDetails) -> String {

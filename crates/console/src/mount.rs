@@ -7,33 +7,40 @@ use actix_web::{HttpResponse, ResponseError};
 use crate::console::Console;
 use crate::error::PageError;
 use crate::guard::guard;
-use crate::{assets, pages, session};
-
-/// The path under which the console is mounted.
-pub const PATH: &str = "/console";
+use crate::path::PATH;
+use crate::session::Sessions;
+use crate::{assets, pages};
 
 /// Mounts the console into an Actix application.
 pub fn configure(config: &mut ServiceConfig, console: &Data<Console>) {
+    // The files need no session, so they are available while the storage is not.
+    let files = web::scope(assets::PATH)
+        .wrap(from_fn(guard))
+        .route("/{hash}/{name}", web::get().to(pages::files::serve))
+        .default_service(web::route().to(not_found));
     let scope = web::scope(PATH)
         .app_data(Data::clone(console))
-        .wrap(session::middleware(console))
+        .wrap(Sessions(Data::clone(console)))
         .wrap(from_fn(guard))
         .configure(routes)
         .default_service(web::route().to(not_found));
-    config.service(scope);
+    config.service(files).service(scope);
 }
 
 fn routes(config: &mut ServiceConfig) {
     config
         .route("", web::get().to(pages::start::show))
-        .route("/assets/{hash}/{name}", web::get().to(assets::serve))
         .route("/sign-in", web::get().to(pages::sign_in::show))
         .route("/sign-in/demo", web::post().to(pages::sign_in::as_demo_user))
         .route("/sign-in/token", web::post().to(pages::sign_in::with_token))
+        .route("/sign-in/provider/{number}", web::get().to(pages::provider::begin))
+        .route("/sign-in/callback", web::get().to(pages::provider::callback))
+        .route("/sign-out/provider/{number}", web::get().to(pages::provider::end))
         .route("/sign-out", web::post().to(pages::sign_in::sign_out))
         .route("/companies", web::get().to(pages::companies::list))
         .route("/companies/options", web::get().to(pages::companies::options))
         .route("/companies/{company}", web::get().to(pages::overview::show))
+        .route("/companies/{company}/search", web::get().to(pages::search::show))
         .configure(users)
         .configure(decisions);
 }

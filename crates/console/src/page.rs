@@ -2,12 +2,12 @@
 
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, AcceptEncoding, ContentEncoding, Encoding, Header, Preference};
+use actix_web::http::header::{self, ContentEncoding};
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use flate2::Compression;
 use maud::Markup;
 
-use crate::assets::gzip;
+use crate::gzip::{accepts_gzip, gzip};
 
 /// Minimum size of a page that is compressed.
 const MIN_COMPRESSED: usize = 1024;
@@ -41,16 +41,6 @@ impl Page {
             .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
             .body(self.html)
     }
-}
-
-/// Returns `true` if the client accepts compressed responses.
-pub(crate) fn accepts_gzip(request: &HttpRequest) -> bool {
-    AcceptEncoding::parse(request).is_ok_and(|accepted| {
-        accepted.iter().any(|item| {
-            item.quality.to_string() != "0"
-                && matches!(item.item, Preference::Specific(Encoding::Known(ContentEncoding::Gzip)))
-        })
-    })
 }
 
 impl Responder for Page {

@@ -32,6 +32,7 @@ mod in_flight;
 mod metric_list;
 mod middleware;
 mod mount;
+mod page_account;
 mod pages;
 mod respond;
 mod routes;

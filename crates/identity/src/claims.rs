@@ -54,6 +54,8 @@ pub(crate) struct MappedClaims {
     verified: Verified,
     /// The profile that the claims contain, if the issuer provides profiles.
     pub(crate) profile: Option<Arc<ClaimedProfile>>,
+    /// The issuer of the token, or `None` for a shared secret without an issuer.
+    pub(crate) issuer: Option<Issuer>,
     valid_from: SystemTime,
     /// The time when the token becomes invalid: at `expires_at`, or when it reaches the maximum age, whichever is
     /// earlier.
@@ -62,6 +64,11 @@ pub(crate) struct MappedClaims {
 }
 
 impl MappedClaims {
+    /// Returns the time at which the token becomes invalid, or `None` if this is later than any timestamp.
+    pub(crate) fn valid_until(&self) -> Option<Timestamp> {
+        timestamp(self.valid_until.min(self.expires_at))
+    }
+
     /// Returns the verified bearer if the token is valid at the time `now`.
     pub(crate) fn at(&self, now: Timestamp) -> Result<&Verified, AuthenticationError> {
         let now = system_time(now);
@@ -87,6 +94,29 @@ impl ClaimMapping {
         self.map(claims, limits).ok_or(AuthenticationError::InvalidClaims)
     }
 
+    /// Maps the claims of an ID token, whose audience is the client that requested it. If the token has further audiences,
+    /// it must have been issued to this client (`azp`).
+    pub(crate) fn apply_for_client(
+        &self,
+        claims: &JsonFields,
+        limits: TimeLimits,
+        client: &str,
+    ) -> Result<MappedClaims, AuthenticationError> {
+        let is_client = |value: &Value| value.as_str() == Some(client);
+        let is_only_audience = match claims.get("aud") {
+            Some(Value::Array(audiences)) if audiences.len() > 1 => false,
+            Some(Value::Array(audiences)) => audiences.iter().all(is_client) && !audiences.is_empty(),
+            Some(audience) => is_client(audience),
+            None => false,
+        };
+        let is_audience = matches!(claims.get("aud"), Some(Value::Array(all)) if all.iter().any(is_client));
+        let is_party = claims.get("azp").map(is_client);
+        if is_party == Some(false) || !(is_only_audience || (is_audience && is_party == Some(true))) {
+            return Err(AuthenticationError::WrongAudience);
+        }
+        self.map(claims, limits).ok_or(AuthenticationError::InvalidClaims)
+    }
+
     fn map(&self, claims: &JsonFields, limits: TimeLimits) -> Option<MappedClaims> {
         let (user_id, external_id) = self.user(claims)?;
         let claim = self.super_admin_claim.as_ref().and_then(|claim| claims.get(claim));
@@ -107,6 +137,7 @@ impl ClaimMapping {
         }
         Some(MappedClaims {
             profile: self.profile(claims).map(Arc::new),
+            issuer: self.issuer.clone(),
             verified: Verified { user_id, is_super_admin, issued_at: optional(issued, timestamp)?, external_id },
             valid_from: valid_from.checked_sub(limits.clock_skew).unwrap_or(UNIX_EPOCH),
             valid_until: valid_until.checked_add(limits.clock_skew).unwrap_or(valid_until),

@@ -81,7 +81,7 @@ pub use signer::{SigningError, TokenSigner};
 pub use source::{JwksUrl, JwksUrlError, KeySource, MAX_DOCUMENT_BYTES, SourceError, http_client};
 pub use system_clock::system_clock;
 pub use user_names::UserNames;
-pub use verifier::{Admission, MAX_TOKEN_BYTES, TokenVerifier, UserNameError};
+pub use verifier::{Admission, ExpectedIdToken, MAX_TOKEN_BYTES, TokenVerifier, UserNameError};
 
 /// Minimum length in bytes of a shared secret for production use: the length of an HS256 digest.
 pub const MIN_SECRET_BYTES: usize = 32;

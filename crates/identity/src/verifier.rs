@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use iam_domain::{ClaimedProfile, Clock, ExternalId, NamedUser, TextError, UserId};
+use iam_domain::{ClaimedProfile, Clock, ExternalId, Issuer, NamedUser, TextError, Timestamp, UserId};
 use secrecy::SecretString;
 use serde_json::Value;
 
@@ -48,12 +48,35 @@ impl Admission {
     pub fn profile(&self) -> Option<&Arc<ClaimedProfile>> {
         self.0.claims.profile.as_ref()
     }
+
+    /// Returns the issuer of the token. Returns `None` for a shared secret without an issuer.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&Issuer> {
+        self.0.claims.issuer.as_ref()
+    }
+
+    /// Returns the time at which the token becomes invalid, or `None` if this is later than any timestamp.
+    #[must_use]
+    pub fn valid_until(&self) -> Option<Timestamp> {
+        self.0.claims.valid_until()
+    }
 }
 
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Admission").finish_non_exhaustive()
     }
+}
+
+/// What an ID token must contain.
+#[derive(Debug, Clone, Copy)]
+pub struct ExpectedIdToken<'a> {
+    /// The issuer.
+    pub issuer: &'a str,
+    /// The id of the client, which must be an audience of the token.
+    pub client_id: &'a str,
+    /// The nonce of the sign-in.
+    pub nonce: &'a str,
 }
 
 /// Returns the digest of a token, or an error if the token is too long.
@@ -221,11 +244,51 @@ impl TokenVerifier {
         Some(verified.map(|verified| (verified, Admission(cached))))
     }
 
+    /// Returns `true` if tokens of this issuer are accepted and, if the person is a super admin, may still grant super admin
+    /// rights. `None` stands for a shared secret without an issuer.
+    #[must_use]
+    pub fn trusts(&self, issuer: Option<&str>, is_super_admin: bool) -> bool {
+        let known = match issuer {
+            Some(name) => self.issuers.get(name),
+            None => self.fallback.as_ref(),
+        };
+        known.is_some_and(|known| !is_super_admin || known.mapping.super_admin_claim.is_some())
+    }
+
     /// Returns `true` if the token is still valid: it has not expired, and the key that signed it has not been removed.
     /// Unlike [`verify`](Self::verify), this method does not parse the token again and does not return a reason.
     #[must_use]
     pub fn is_still_valid(&self, Admission(cached): &Admission) -> bool {
         !cached.key.is_retired() && cached.claims.at(self.clock.now()).is_ok()
+    }
+
+    /// Verifies an ID token of OpenID Connect, which this issuer returned at the end of a sign-in. The token must be intended
+    /// for the client, and contain the nonce of the sign-in. It is not cached, because it is used only once.
+    ///
+    /// # Errors
+    ///
+    /// Returns any [`AuthenticationError`] except `Missing`.
+    pub async fn verify_id_token(
+        &self,
+        text: &str,
+        expected: &ExpectedIdToken<'_>,
+    ) -> Result<(Verified, Admission), AuthenticationError> {
+        digest(text)?;
+        let token = Token::parse(text)?;
+        let is_text = |claim: &str, value: &str| token.claims.get(claim).and_then(Value::as_str) == Some(value);
+        let named = self.issuers.get(expected.issuer).filter(|_| is_text("iss", expected.issuer));
+        let issuer = named.filter(|issuer| issuer.allows(token.algorithm)).ok_or(AuthenticationError::Untrusted)?;
+        let claims = issuer.mapping.apply_for_client(&token.claims, self.limits, expected.client_id);
+        let key = issuer.key_of(&token, claims.as_ref().ok(), &self.clock).await?;
+        let claims = claims?;
+        if !is_text("nonce", expected.nonce) {
+            return Err(AuthenticationError::InvalidClaims);
+        }
+        let verified = claims.at(self.clock.now())?.clone();
+        if key.is_retired() {
+            return Err(AuthenticationError::Untrusted);
+        }
+        Ok((verified, Admission(Arc::new(VerifiedToken { claims, key }))))
     }
 
     async fn admit_anew(&self, text: &str, digest: TokenDigest) -> Result<(Verified, Admission), AuthenticationError> {

@@ -11,6 +11,8 @@ pub(crate) const SWEPT_VIEWS: &str = "effective_view_permissions";
 pub(crate) const SWEPT_FEATURES: &str = "effective_feature_permissions";
 /// The table of idempotency keys.
 pub(crate) const SWEPT_KEYS: &str = "idempotency_keys";
+/// The table of the sessions of the console.
+pub(crate) const SWEPT_SESSIONS: &str = "console_sessions";
 
 /// The name of the counter of the runs of background tasks. The composition root describes it.
 pub(crate) const RUNS: &str = "iam_background_runs_total";

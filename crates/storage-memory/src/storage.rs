@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use iam_domain::Clock;
 use iam_storage::{
     ApiKeyUses, ChangeContext, ChangeFeed, CursorKey, EffectiveFeaturePermissions, EffectiveViewPermissions, Health,
-    IdempotencyKeys, NavTrail, Reader, Result, Storage, Target, UnitOfWork,
+    IdempotencyKeys, NavTrail, Reader, Result, Sessions, Storage, Target, UnitOfWork,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -115,6 +115,10 @@ impl Storage for MemoryStorage {
     }
 
     fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
+        self.shared().as_ref()
+    }
+
+    fn sessions(&self) -> &dyn Sessions {
         self.shared().as_ref()
     }
 

@@ -111,6 +111,7 @@ mod reads;
 mod replicas;
 mod repository;
 mod row_security;
+mod sessions;
 mod snapshot;
 mod snapshots;
 mod statement;

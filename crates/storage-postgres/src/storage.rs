@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use iam_database_url::UrlError;
 use iam_storage::{
     ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, Health,
-    IdempotencyKeys, NavTrail, PoolStats, PoolUse, Reader, Result, Storage, Target, UnitOfWork,
+    IdempotencyKeys, NavTrail, PoolStats, PoolUse, Reader, Result, Sessions, Storage, Target, UnitOfWork,
 };
 use sea_orm::sqlx::PgPool;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
@@ -249,6 +249,10 @@ impl Storage for PostgresStorage {
     }
 
     fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
+        &self.repository
+    }
+
+    fn sessions(&self) -> &dyn Sessions {
         &self.repository
     }
 

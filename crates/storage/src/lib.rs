@@ -81,6 +81,7 @@ mod read;
 mod record_changes;
 mod recorded;
 mod recorder;
+mod sessions;
 mod simulation;
 mod stamped;
 mod storage;
@@ -116,6 +117,7 @@ pub use read::{
 };
 pub use recorded::Recorded;
 pub use recorder::{ChangeContext, Derived, Recorder};
+pub use sessions::{SessionDigest, Sessions, StoredSession};
 pub use simulation::Simulator;
 pub use stamped::{Stamped, Stamps};
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};

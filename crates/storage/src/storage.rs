@@ -7,7 +7,7 @@ use iam_domain::CommitStamp;
 
 use crate::{
     ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, IdempotencyKeys,
-    NavTrail, Reader, Result, StorageError, Target, UnitOfWork,
+    NavTrail, Reader, Result, Sessions, StorageError, Target, UnitOfWork,
 };
 
 /// A storage backend. Each adapter implements this trait, and all other code accesses the stored data through this
@@ -55,6 +55,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Returns the operation that deletes the expired records of requests with idempotency keys.
     fn idempotency_keys(&self) -> &dyn IdempotencyKeys;
+
+    /// Returns the operations on the sessions of the console.
+    fn sessions(&self) -> &dyn Sessions;
 
     /// Returns the feed of committed changes.
     fn changes(&self) -> &dyn ChangeFeed;

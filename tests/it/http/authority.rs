@@ -5,7 +5,7 @@ use std::sync::Arc;
 use iam_domain::{CompanyId, UserId, UserLevelId};
 use iam_storage::{
     ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, IdempotencyKeys,
-    NavTrail, Reader, Result, Storage, StorageError, Target, UnitOfWork,
+    NavTrail, Reader, Result, Sessions, Storage, StorageError, Target, UnitOfWork,
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -62,6 +62,10 @@ impl Storage for Watched {
 
     fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
         self.inner.idempotency_keys()
+    }
+
+    fn sessions(&self) -> &dyn Sessions {
+        self.inner.sessions()
     }
 
     fn changes(&self) -> &dyn ChangeFeed {

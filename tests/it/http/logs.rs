@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Once};
 use iam_http::RequestSpans;
 use iam_storage::{
     ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, IdempotencyKeys,
-    NavTrail, Reader, Result, Storage, StorageError, Target, UnitOfWork,
+    NavTrail, Reader, Result, Sessions, Storage, StorageError, Target, UnitOfWork,
 };
 use serde_json::{Value, json};
 
@@ -91,6 +91,10 @@ impl Storage for Failing {
 
     fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
         self.inner.idempotency_keys()
+    }
+
+    fn sessions(&self) -> &dyn Sessions {
+        self.inner.sessions()
     }
 
     fn changes(&self) -> &dyn ChangeFeed {

@@ -13,6 +13,7 @@ mod checks;
 mod claimed_profiles;
 mod conditional;
 mod consistency;
+mod console;
 mod contract;
 mod credentials;
 mod cut_offs;

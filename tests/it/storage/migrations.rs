@@ -15,7 +15,7 @@ mod postgres {
     use crate::support::database::{Content, OWNER, TestDatabase, run};
 
     /// The names of all migrations.
-    const MIGRATIONS: [&str; 18] = [
+    const MIGRATIONS: [&str; 19] = [
         "m20261122_000001_create_iam_schema",
         "m20261122_000002_add_credentials",
         "m20261122_000003_row_level_security",
@@ -34,6 +34,7 @@ mod postgres {
         "m20261127_000016_last_backup",
         "m20261128_000017_engine",
         "m20261128_000018_partitions",
+        "m20261128_000019_console_sessions",
     ];
 
     async fn texts(connection: &mut PgConnection, sql: impl Into<String>) -> Vec<String> {
@@ -468,8 +469,7 @@ mod postgres {
 
     /// Returns the action, entity and changes of each audit record that the seed wrote, without timestamps.
     async fn recorded(storage: &dyn Storage) -> Vec<(String, String, serde_json::Value)> {
-        let logs = storage.reader().audit_logs();
-        let all = PageBounds::records(1_000);
+        let (logs, all) = (storage.reader().audit_logs(), PageBounds::records(1_000));
         let records = logs.list_for_company(None, &AuditFilter::default(), None, all).await.unwrap().records;
         let records = records.into_iter().map(|record| {
             let mut changes = record.changes.unwrap();

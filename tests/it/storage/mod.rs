@@ -19,6 +19,7 @@ mod row_gate;
 mod rows_read;
 mod seeding;
 mod selections;
+mod sessions;
 mod shares;
 mod statements;
 mod tenancy;

@@ -19,9 +19,10 @@ pub mod postgres {
     use crate::support::proxy::Proxy;
 
     /// The tables that grow with the number of companies, users or changes.
-    pub const TENANT_TABLES: [&str; 14] = [
+    pub const TENANT_TABLES: [&str; 15] = [
         "company2modules",
         "company_states",
+        "console_sessions",
         "effective_feature_permissions",
         "effective_view_permissions",
         "iam_audit_logs",
@@ -87,6 +88,10 @@ pub mod postgres {
             SELECT 'user', md5('user' || company.n || '/' || u)::uuid, 'key', company.id, 'POST', '/', sha256(''),
                 gen_random_uuid(), now() + (company.n - 100) * interval '1 minute'
             FROM company, generate_series(1, 15) u;
+
+        INSERT INTO console_sessions (digest, content, ends_at, expires_at)
+            SELECT sha256(convert_to('session' || n, 'UTF8')), '{}', 'infinity', now() + (n - 100) * interval '1 minute'
+            FROM generate_series(1, 5000) n;
 
         INSERT INTO menu_items (id, company_id, label, view_id, feature_id, required_permissions)
             SELECT md5('item' || company.n || '/' || i)::uuid, company.id, 'Item ' || i, view.id, feature.id,

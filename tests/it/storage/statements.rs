@@ -19,7 +19,8 @@ pub mod postgres {
     };
     use iam_storage::{
         AuditFilter, CellName, CompanyFilter, CompanyOrder, Direction, Health, IdOrText, LevelRules, MemberFilter,
-        NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, PageBounds, Reader, Storage, Target,
+        NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, PageBounds, Reader, SessionDigest,
+        Storage, StoredSession, Target,
     };
     use iam_storage_postgres::{PostgresOptions, PostgresStorage};
 
@@ -189,6 +190,15 @@ pub mod postgres {
         c.of("NavTrail::clear", trail.clear(company, user, &session)).await;
 
         c.of("IdempotencyKeys::delete_expired", storage.idempotency_keys().delete_expired(rows)).await;
+        let (sessions, digest, later) =
+            (storage.sessions(), SessionDigest([1; 32]), Timestamp::from_millis(4_000_000_000_000).unwrap());
+        let stored = StoredSession { content: String::new(), ends_at: later, expires_at: later };
+        c.of("Sessions::create", sessions.create(&digest, &stored)).await;
+        c.of("Sessions::find", sessions.find(&digest, Timestamp::from_millis(0).unwrap())).await;
+        c.of("Sessions::update", sessions.update(&digest, "new", later)).await;
+        c.of("Sessions::extend", sessions.extend(&digest, later)).await;
+        c.of("Sessions::delete", sessions.delete(&digest)).await;
+        c.of("Sessions::delete_expired", sessions.delete_expired(rows)).await;
         let versions: Versions = storage.reader().company_states().versions(Some(company)).await.unwrap();
         let hour = Duration::from_secs(3600);
         let effective: Vec<_> = (1..=rows)
@@ -248,6 +258,7 @@ pub mod postgres {
             include_str!("../../../crates/storage/src/auxiliary.rs"),
             include_str!("../../../crates/storage/src/profiles.rs"),
             include_str!("../../../crates/storage/src/idempotency.rs"),
+            include_str!("../../../crates/storage/src/sessions.rs"),
             include_str!("../../../crates/storage/src/storage.rs"),
             include_str!("../../../crates/storage/src/write.rs"),
         ];

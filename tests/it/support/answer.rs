@@ -18,6 +18,11 @@ impl Answer {
         self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
+    /// Returns the body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
     /// Returns the whole body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)

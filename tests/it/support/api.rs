@@ -64,7 +64,7 @@ pub fn patient() -> CacheOptions {
 }
 
 /// A probe that reports no problem.
-struct Fine;
+pub struct Fine;
 
 #[async_trait::async_trait]
 impl HealthProbe for Fine {

@@ -6,6 +6,7 @@ pub mod bouncer;
 pub mod client;
 pub mod clock;
 pub mod collector;
+pub mod console;
 pub mod contract;
 pub mod database;
 pub mod engines;

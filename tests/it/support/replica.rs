@@ -10,7 +10,7 @@ use iam_http::HttpOptions;
 use iam_permissions_cache::{CacheOptions, CacheStats, Permissions};
 use iam_storage::{
     ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, IdempotencyKeys,
-    NavTrail, Polled, Position, Reader, Result, Storage, StorageError, Target, UnitOfWork, WakeUps,
+    NavTrail, Polled, Position, Reader, Result, Sessions, Storage, StorageError, Target, UnitOfWork, WakeUps,
 };
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -160,6 +160,10 @@ impl Storage for Reached {
 
     fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
         self.storage.idempotency_keys()
+    }
+
+    fn sessions(&self) -> &dyn Sessions {
+        self.storage.sessions()
     }
 
     fn changes(&self) -> &dyn ChangeFeed {

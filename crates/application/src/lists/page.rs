@@ -77,11 +77,15 @@ impl Application {
         binding: &Binding<'_>,
         position: &impl Serialize,
     ) -> Result<String, Failure> {
-        let key = match self.cursor_key.get() {
-            Some(key) => key,
-            None => self.read_cursor_key().await?,
-        };
-        binding.seal(&key, position)
+        binding.seal(&self.known_cursor_key().await?, position)
+    }
+
+    /// Returns the key that signs cursors. It is read only once.
+    pub(crate) async fn known_cursor_key(&self) -> Result<CursorKey, Failure> {
+        match self.cursor_key.get() {
+            Some(key) => Ok(key),
+            None => self.read_cursor_key().await,
+        }
     }
 
     async fn read_cursor_key(&self) -> Result<CursorKey, Failure> {

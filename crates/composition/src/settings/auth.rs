@@ -85,6 +85,11 @@ pub struct IssuerSettings {
     pub user_claim: Option<String>,
     /// The name of the claim that grants super admin. Default: `isSuperAdmin`.
     pub super_admin_claim: Option<String>,
+    /// The id of the console as a client of the issuer's identity provider. If it is set, people can sign in to the console
+    /// there.
+    pub client_id: Option<String>,
+    /// The secret of the console as a client. Default: a public client, without a secret.
+    pub client_secret: Option<SecretString>,
     /// Whether this is the native issuer. A subject of the native issuer that is a UUID is used as the user id
     /// unchanged.
     #[serde(deserialize_with = "boolean")]

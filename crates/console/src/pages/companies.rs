@@ -1,7 +1,7 @@
 //! The list of companies: those of the signed-in person, or all companies for super admins.
 
 use actix_web::web::Query;
-use iam_application::{CompanyOrder, ListCompanies, PageRequest};
+use iam_application::{CompanyOrder, ListCompanies, PageRequest, Requirement};
 use iam_domain::{CompanyDetails, CompanyId};
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -9,9 +9,9 @@ use serde::Deserialize;
 
 use crate::authorized::SignedIn;
 use crate::error::PageError;
-use crate::layout::{Section, company_name, company_path, suspended};
-use crate::mount::PATH;
+use crate::layout::{Section, company_name, suspended};
 use crate::page::Page;
+use crate::path::{PATH, company_path};
 
 /// Number of companies on a page of the list.
 const PAGE: u64 = 50;
@@ -33,6 +33,7 @@ async fn find(person: &SignedIn, search: &Search, limit: u64) -> Result<Found, P
     let (caller, text) = (person.caller(), search.q.trim());
     let page = PageRequest { limit, cursor: search.cursor.clone(), include_total: false };
     if caller.is_super_admin() {
+        person.authorize_on_platform(Requirement::SuperAdmin).await?;
         let search = Some(text).filter(|text| !text.is_empty()).map(str::to_owned);
         let request = ListCompanies { status: None, search, order: CompanyOrder::Name, page };
         let found = person.application().list_companies(caller, &request).await?;

@@ -2,7 +2,10 @@
 
 pub(crate) mod companies;
 pub(crate) mod decisions;
+pub(crate) mod files;
 pub(crate) mod overview;
+pub(crate) mod provider;
+pub(crate) mod search;
 pub(crate) mod sign_in;
 pub(crate) mod start;
 pub(crate) mod users;

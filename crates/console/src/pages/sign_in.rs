@@ -2,10 +2,11 @@
 
 use actix_web::http::StatusCode;
 use actix_web::web::Query;
-use actix_web::{HttpRequest, HttpResponse, Responder, web};
+use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError, web};
 use iam_domain::UserId;
-use iam_identity::{AuthenticationError, Verified};
+use iam_identity::AuthenticationError;
 use maud::{Markup, html};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use crate::authorized::{account, console};
@@ -13,8 +14,8 @@ use crate::console::Console;
 use crate::error::PageError;
 use crate::form;
 use crate::layout::{alone, csrf_field};
-use crate::mount::PATH;
 use crate::page::{Page, see_other};
+use crate::path::PATH;
 use crate::session::{Identity, Session};
 
 /// The page to which the person returns after the sign-in.
@@ -22,11 +23,18 @@ use crate::session::{Identity, Session};
 pub(crate) struct Return {
     #[serde(default, rename = "return")]
     to: String,
+    /// The number of the issuer from whose session the person has just signed out.
+    signed_out: Option<usize>,
 }
 
 impl Return {
+    /// Creates the value for a path.
+    pub(crate) fn to_page(path: &str) -> Self {
+        Self { to: path.to_owned(), signed_out: None }
+    }
+
     /// Returns the path of the page. A path outside of the console is ignored, so that a link cannot lead to another site.
-    fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         let rest = self.to.strip_prefix(PATH);
         let is_page = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
         let is_clean = self.to.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
@@ -41,6 +49,19 @@ pub(crate) async fn show(request: HttpRequest, to: Query<Return>) -> Result<Http
     Ok(page.respond_to(&request))
 }
 
+/// Returns the sign-in page with a problem, and with the status of an error.
+pub(crate) fn problem_page(
+    request: &HttpRequest,
+    console: &Console,
+    session: &Session,
+    to: &Return,
+    error: PageError,
+    problem: &str,
+) -> Result<HttpResponse, PageError> {
+    let page = Page::new(error.status_code(), page(console, session, to, Some(problem))?);
+    Ok(page.respond_to(request))
+}
+
 fn page(console: &Console, session: &Session, to: &Return, problem: Option<&str>) -> Result<Markup, PageError> {
     let csrf = session.form_token()?;
     let hidden = html! { (csrf_field(&csrf)) input type="hidden" name="return" value=(to.path()); };
@@ -49,6 +70,25 @@ fn page(console: &Console, session: &Session, to: &Return, problem: Option<&str>
         "Sign in",
         &html! {
             @if let Some(problem) = problem { div.notice.error role="alert" { p { (problem) } } }
+            @if let Some(number) = to.signed_out.filter(|number| *number < console.options.issuers.len()) {
+                div.notice role="status" {
+                    p { "You are signed out of the console." }
+                    p { a href={ (PATH) "/sign-out/provider/" (number) } { "Sign out of the identity provider, too" } }
+                }
+            }
+            @if !console.options.issuers.is_empty() && console.options.public_url.is_some() {
+                section.panel.stack {
+                    h2 { "With your account" }
+                    @for (number, issuer) in console.options.issuers.iter().enumerate() {
+                        p {
+                            a.button.primary href={ (PATH) "/sign-in/provider/" (number) "?return="
+                                (utf8_percent_encode(to.path(), NON_ALPHANUMERIC)) } {
+                                "Sign in at " (issuer.name())
+                            }
+                        }
+                    }
+                }
+            }
             @if !demo.is_empty() {
                 section.panel.stack {
                     h2 { "Demo" }
@@ -97,13 +137,7 @@ pub(crate) async fn as_demo_user(request: HttpRequest, payload: web::Payload) ->
     let (form, _) = form::read::<DemoForm>(&request, &mut payload.into_inner(), &session).await?;
     let user = UserId::parse(&form.user).ok();
     let known = console.options.demo_users.iter().find(|known| Some(known.user) == user).ok_or(PageError::NotFound)?;
-    let verified = Verified {
-        user_id: known.user,
-        is_super_admin: known.is_super_admin,
-        issued_at: Some(console.services.clock.now()),
-        external_id: None,
-    };
-    session.sign_in(&Identity::of(&verified, Some(known.label.clone())))?;
+    session.sign_in(&Identity::of_demo(known, console.services.clock.now()))?;
     Ok(see_other(form.to.path()))
 }
 
@@ -119,12 +153,12 @@ pub(crate) async fn with_token(request: HttpRequest, payload: web::Payload) -> R
     let (console, account, session) = (console(&request)?, account(&request)?, Session::of(&request));
     let (form, _) = form::read::<TokenForm>(&request, &mut payload.into_inner(), &session).await?;
     account.may_authenticate()?;
-    let problem = match console.services.verifier.verify(form.token.trim()).await {
-        Ok(verified) if console.application().is_cut_off(verified.user_id, verified.issued_at).await? => {
+    let problem = match console.services.verifier.admit(form.token.trim()).await {
+        Ok((verified, _)) if console.application().is_cut_off(verified.user_id, verified.issued_at).await? => {
             AuthenticationError::Revoked
         }
-        Ok(verified) => {
-            session.sign_in(&Identity::of(&verified, None))?;
+        Ok((verified, admission)) => {
+            session.sign_in(&Identity::of_token(&verified, &admission))?;
             return Ok(see_other(form.to.path()));
         }
         Err(AuthenticationError::Unavailable) => return Err(PageError::unavailable(&AuthenticationError::Unavailable)),
@@ -141,9 +175,14 @@ pub(crate) async fn sign_out(request: HttpRequest, payload: web::Payload) -> Res
     #[derive(Deserialize)]
     struct Nothing {}
     let session = Session::of(&request);
-    if session.identity().is_some() {
+    if let Some(identity) = session.identity() {
         form::read::<Nothing>(&request, &mut payload.into_inner(), &session).await?;
         session.sign_out();
+        let issuers = &console(&request)?.options.issuers;
+        let number = issuers.iter().position(|known| Some(known.issuer.as_str()) == identity.issuer());
+        if let Some(number) = number {
+            return Ok(see_other(&format!("{PATH}/sign-in?signed_out={number}")));
+        }
     }
     Ok(see_other(&format!("{PATH}/sign-in")))
 }

@@ -5,9 +5,8 @@ use iam_application::PageRequest;
 
 use crate::authorized::SignedIn;
 use crate::error::PageError;
-use crate::layout::company_path;
-use crate::mount::PATH;
 use crate::page::see_other;
+use crate::path::{PATH, company_path};
 
 /// `GET /console`
 pub(crate) async fn show(person: SignedIn) -> Result<HttpResponse, PageError> {

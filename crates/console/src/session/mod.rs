@@ -2,36 +2,25 @@
 
 mod csrf;
 mod identity;
-mod memory;
+mod middleware;
+mod store;
 
-use actix_session::config::CookieContentSecurity;
-use actix_session::{SessionExt, SessionMiddleware};
+use actix_session::SessionExt;
 use actix_web::HttpRequest;
-use actix_web::cookie::{Key, SameSite};
-use actix_web::web::Data;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::csrf::Secret;
+use self::identity::IDENTITY;
 pub(crate) use self::identity::Identity;
-pub(crate) use self::memory::MemoryStore;
-use crate::console::Console;
+pub(crate) use self::middleware::Sessions;
 use crate::error::PageError;
+use crate::provider::Pending;
 
-/// The key of the identity in a session.
-const IDENTITY: &str = "identity";
 /// The key of the secret of the forms in a session.
 const CSRF: &str = "csrf";
-
-/// Creates the middleware that reads and writes sessions.
-pub(crate) fn middleware(console: &Data<Console>) -> SessionMiddleware<MemoryStore> {
-    SessionMiddleware::builder(console.memory.clone(), Key::from(&[7; 64]))
-        .cookie_name("iam_session".to_owned())
-        .cookie_secure(false)
-        .cookie_same_site(SameSite::Lax)
-        .cookie_content_security(CookieContentSecurity::Signed)
-        .build()
-}
+/// The key of a sign-in at an identity provider that is not complete.
+const PENDING: &str = "pending";
 
 /// The session of a request.
 pub(crate) struct Session(actix_session::Session);
@@ -62,6 +51,16 @@ impl Session {
         self.insert(CSRF, &Secret::generate())?;
         self.0.renew();
         Ok(())
+    }
+
+    /// Remembers a sign-in at an identity provider until the person returns. It replaces an earlier one.
+    pub(crate) fn begin_sign_in(&self, pending: &Pending) -> Result<(), PageError> {
+        self.insert(PENDING, pending)
+    }
+
+    /// Returns the sign-in that the session remembers, and forgets it, so that it is completed at most once.
+    pub(crate) fn end_pending_sign_in(&self) -> Option<Pending> {
+        self.0.remove_as(PENDING).and_then(Result::ok)
     }
 
     /// Ends the session.

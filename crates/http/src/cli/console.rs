@@ -14,7 +14,7 @@ pub(super) fn pages(
 ) -> Result<Option<Pages>, Box<dyn Error>> {
     use std::sync::Arc;
 
-    use iam_console::{Console, ConsoleOptions, ConsoleServices, DemoUser, PATH, configure, failed};
+    use iam_console::{Console, ConsoleOptions, ConsoleServices, DemoUser, PATH, SignInIssuer, configure, failed};
 
     if !settings.console.enabled {
         return Ok(None);
@@ -26,9 +26,15 @@ pub(super) fn pages(
         description: person.description.to_owned(),
         is_super_admin: person.is_super_admin,
     });
+    let issuers = settings.auth.issuers.iter().filter_map(|issuer| {
+        let (client_id, client_secret) = (issuer.client_id.clone()?, issuer.client_secret.clone());
+        Some(SignInIssuer { issuer: issuer.issuer.clone(), client_id, client_secret })
+    });
     let options = ConsoleOptions {
         idle_timeout: settings.console.idle_timeout,
         absolute_timeout: settings.console.absolute_timeout,
+        public_url: settings.console.public_url.clone(),
+        issuers: issuers.collect(),
         demo_users: demo_users.collect(),
     };
     let services = ConsoleServices {

@@ -35,7 +35,7 @@ use super::timeout_and_panic::TimeoutAndPanic;
 use crate::Api;
 use crate::extract::consistency::reads;
 use crate::in_flight::FREE_BYTES;
-use crate::pages::Account;
+use crate::page_account::Account;
 use crate::respond::{ApiError, Code, RateLimitState};
 
 /// The outermost middleware of all requests. It assigns the request id and the tracing span, routes HEAD requests as

@@ -13,7 +13,7 @@ use crate::entries::Key;
 use crate::freshness::clock::Moment;
 use crate::loading::context::Source;
 use crate::maintenance::{FillOptions, log_failure};
-use crate::metric_list::{SWEPT_FEATURES, SWEPT_KEYS, SWEPT_ROWS, SWEPT_VIEWS};
+use crate::metric_list::{SWEPT_FEATURES, SWEPT_KEYS, SWEPT_ROWS, SWEPT_SESSIONS, SWEPT_VIEWS};
 use crate::{Access, Permissions, Subject};
 
 /// The users whose effective-permission rows were written, with the versions and the time of the last write.
@@ -120,8 +120,8 @@ impl Permissions {
         Ok(())
     }
 
-    /// Deletes expired rows: at most `max_rows` effective-permission rows of views, as many of features, and as many
-    /// records of requests with idempotency keys. Returns the number of deleted rows.
+    /// Deletes expired rows: at most `max_rows` effective-permission rows of views, as many of features, as many
+    /// records of requests with idempotency keys, and as many sessions of the console. Returns the number of deleted rows.
     ///
     /// # Errors
     ///
@@ -133,6 +133,8 @@ impl Permissions {
         metrics::counter!(SWEPT_ROWS, "table" => SWEPT_FEATURES).increment(features);
         let keys = self.context.storage.idempotency_keys().delete_expired(max_rows).await?;
         metrics::counter!(SWEPT_ROWS, "table" => SWEPT_KEYS).increment(keys);
-        Ok(views + features + keys)
+        let sessions = self.context.storage.sessions().delete_expired(max_rows).await?;
+        metrics::counter!(SWEPT_ROWS, "table" => SWEPT_SESSIONS).increment(sessions);
+        Ok(views + features + keys + sessions)
     }
 }

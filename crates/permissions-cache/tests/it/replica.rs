@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use iam_permissions_cache::{CacheOptions, Consistency, Permissions};
 use iam_storage::{
     ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, IdempotencyKeys,
-    NavTrail, Polled, Position, Reader, Result, Storage, StorageError, Target, UnitOfWork, WakeUps,
+    NavTrail, Polled, Position, Reader, Result, Sessions, Storage, StorageError, Target, UnitOfWork, WakeUps,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -164,6 +164,10 @@ impl Storage for Seen {
 
     fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
         self.store.idempotency_keys()
+    }
+
+    fn sessions(&self) -> &dyn Sessions {
+        self.store.sessions()
     }
 
     fn changes(&self) -> &dyn ChangeFeed {

@@ -18,8 +18,9 @@ use iam_storage::{
     CompanyDirectory, CompanyMatrix, CompanyModules, CompanyQuotas, CompanyState, CompanyStates, CredentialChanges,
     Credentials, CursorKeys, EffectiveFeaturePermissions, EffectiveViewPermissions, EndingAssignments,
     FeaturePermissions, FeatureViews, Features, IdempotencyKeys, Members, MenuItems, ModuleFeatures, ModuleViews,
-    Modules, NavTrail, NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped, Storage,
-    StorageError, SubMenuItems, Target, UnitOfWork, UserLevels, UserProfiles, Users, ViewPermissions, Views, WakeUps,
+    Modules, NavTrail, NewEffectiveViewPermission, Polled, Position, Reader, Result, Sessions, Snapshots, Stamped,
+    Storage, StorageError, SubMenuItems, Target, UnitOfWork, UserLevels, UserProfiles, Users, ViewPermissions, Views,
+    WakeUps,
 };
 use iam_storage_memory::MemoryStorage;
 use tokio::sync::Semaphore;
@@ -440,6 +441,10 @@ impl Storage for Store {
 
     fn idempotency_keys(&self) -> &dyn IdempotencyKeys {
         self.memory.idempotency_keys()
+    }
+
+    fn sessions(&self) -> &dyn Sessions {
+        self.memory.sessions()
     }
 
     fn changes(&self) -> &dyn ChangeFeed {

@@ -1,8 +1,9 @@
-//! Auxiliary data: navigation trails, effective-permission rows and the last uses of API keys. No decision depends on
+//! Auxiliary data: navigation trails, effective-permission rows, the last uses of API keys, and sessions. No decision depends on
 //! it. Writing auxiliary data never waits for a unit of work.
 
 mod api_key_uses;
 mod effective_rows;
+mod sessions;
 mod trails;
 
 use std::collections::BTreeSet;
@@ -11,7 +12,7 @@ use iam_domain::{
     Action, ApiKeyId, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, FeatureId, SessionId, Timestamp,
     TrailEntry, UserId, Versions, ViewId,
 };
-use iam_storage::{NewEffectiveFeaturePermission, NewEffectiveViewPermission, Result};
+use iam_storage::{NewEffectiveFeaturePermission, NewEffectiveViewPermission, Result, SessionDigest, StoredSession};
 use imbl::{OrdMap, Vector};
 
 use crate::state::CatalogData;
@@ -21,6 +22,7 @@ use crate::state::CatalogData;
 pub(crate) struct Auxiliary {
     trails: OrdMap<(CompanyId, UserId), Sessions>,
     pub(crate) api_key_uses: OrdMap<ApiKeyId, Timestamp>,
+    sessions: OrdMap<SessionDigest, StoredSession>,
     views: Rows<EffectiveViewPermission>,
     features: Rows<EffectiveFeaturePermission>,
 }

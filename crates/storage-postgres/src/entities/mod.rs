@@ -5,6 +5,7 @@
 pub(crate) mod api_keys;
 pub(crate) mod company2modules;
 pub(crate) mod company_states;
+pub(crate) mod console_sessions;
 pub(crate) mod effective_feature_permissions;
 pub(crate) mod effective_view_permissions;
 pub(crate) mod feature2views;
@@ -53,11 +54,12 @@ fn probe<E: EntityTrait>() -> Statement {
 
 /// Returns one statement per entity. The statement fails if the database lacks the entity's table or a column of this
 /// table.
-pub(crate) fn probes() -> [Statement; 24] {
+pub(crate) fn probes() -> [Statement; 25] {
     [
         probe::<api_keys::Entity>(),
         probe::<company2modules::Entity>(),
         probe::<company_states::Entity>(),
+        probe::<console_sessions::Entity>(),
         probe::<effective_feature_permissions::Entity>(),
         probe::<effective_view_permissions::Entity>(),
         probe::<feature2views::Entity>(),

@@ -184,6 +184,11 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         a_record_is_stored_together_with_a_change,
         the_records_of_a_caller_are_limited,
         expired_records_are_deleted;
+    sessions:
+        a_session_is_read_as_written_until_it_expires,
+        a_session_is_extended_until_its_end,
+        an_ended_session_does_not_come_back,
+        expired_sessions_are_deleted;
     partial_snapshots:
         a_snapshot_of_some_levels_contains_only_these_levels,
         the_rules_beside_a_level_are_combined_per_user;

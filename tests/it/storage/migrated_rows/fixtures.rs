@@ -32,7 +32,7 @@ pub(super) const DISCARDED: [(&str, &str); 2] = [
 /// The statements that are executed after each migration. They insert rows into its tables, and set its columns. The
 /// companies are `a`, `b`, and one whose id has the largest value. Texts are empty, of maximum length, and contain
 /// characters that need an escape. Times have microseconds, and are before and after the range of other programs.
-pub(super) const FIXTURES: [(&str, &str); 18] = [
+pub(super) const FIXTURES: [(&str, &str); 19] = [
     (
         "m20261122_000001_create_iam_schema",
         r#"
@@ -181,5 +181,10 @@ pub(super) const FIXTURES: [(&str, &str); 18] = [
                 company_version, catalog_version)
             SELECT id, md5('user' || name)::uuid, md5('feature' || name)::uuid, 'Read', name <> 'a', 'company',
                 '-infinity', 7, 0 FROM company",
+    ),
+    (
+        "m20261128_000019_console_sessions",
+        "INSERT INTO console_sessions (digest, content, ends_at, expires_at)
+            SELECT sha256(convert_to(value, 'UTF8')), value, '9999-12-31 23:59:59.999999+00', '9999-12-31' FROM sample",
     ),
 ];

@@ -12,10 +12,11 @@ use serde::Deserialize;
 use super::question::Question;
 use crate::authorized::{Authorized, FindAllowed};
 use crate::error::PageError;
-use crate::layout::{Section, company_path};
+use crate::layout::Section;
 use crate::page::Page;
 use crate::pages::users::list::number_of_users;
 use crate::pages::users::person::{person, user_path};
+use crate::path::company_path;
 
 /// Number of users on a page.
 const PAGE: u64 = 50;

@@ -12,9 +12,10 @@ use uuid::Uuid;
 use super::question::Question;
 use crate::authorized::{Authorized, Member};
 use crate::error::PageError;
-use crate::layout::{Section, company_path};
+use crate::layout::Section;
 use crate::page::Page;
 use crate::pages::users::person::{matrix_path, user_path};
+use crate::path::company_path;
 
 /// Maximum number of levels, and of steps, that are listed.
 const LISTED: usize = 100;

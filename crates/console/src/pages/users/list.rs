@@ -12,8 +12,9 @@ use super::edit::{Operation, Problems, level_control, period_controls};
 use super::person::{count, level_chip, person, user_path};
 use crate::authorized::{Authorized, ReadIam};
 use crate::error::PageError;
-use crate::layout::{Section, company_path, csrf_field};
+use crate::layout::{Section, csrf_field};
 use crate::page::{Page, see_other};
+use crate::path::company_path;
 
 /// Number of users on a page.
 const PAGE: u64 = 50;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::effect::cell_name;
 use super::person::{count, matrix_path, user_path};
-use crate::layout::company_path;
+use crate::path::company_path;
 
 /// Number of permissions on a page.
 const PAGE: usize = 200;

@@ -3,7 +3,8 @@
 use iam_domain::{AssignmentState, CompanyId, Name, Period, UserId, UserLevelId};
 use maud::{Markup, html};
 
-use crate::layout::{company_path, time};
+use crate::layout::time;
+use crate::path::company_path;
 
 /// Returns the path of the page of a user.
 pub(crate) fn user_path(company: CompanyId, user: UserId) -> String {

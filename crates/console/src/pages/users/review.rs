@@ -16,8 +16,9 @@ use super::person::{count, person, user_path};
 use super::refusal::Refused;
 use crate::authorized::{AssignLevels, Authorized, Submitted};
 use crate::error::PageError;
-use crate::layout::{Section, company_path, csrf_field};
+use crate::layout::{Section, csrf_field};
 use crate::page::{Page, see_other};
+use crate::path::company_path;
 
 /// Maximum number of users whose names and decisions are listed.
 const LISTED_USERS: usize = 20;

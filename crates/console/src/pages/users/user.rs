@@ -18,8 +18,9 @@ use super::permissions::{Filter, Permissions};
 use super::person::{matrix_path, person, user_path};
 use crate::authorized::{Authorized, ManageCredentials, Policy, ReadIam, Submitted};
 use crate::error::PageError;
-use crate::layout::{Section, company_path, csrf_field, time};
+use crate::layout::{Section, csrf_field, time};
 use crate::page::{Page, see_other};
+use crate::path::company_path;
 
 /// The user in the path.
 #[derive(Debug, Deserialize)]

@@ -1,0 +1,136 @@
+//! The search over everything in a company: levels, users, views, features and modules.
+
+use actix_web::web::Query;
+use iam_application::{ListMembers, MemberOrder, PageRequest, SearchText};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use crate::authorized::{Authorized, ReadIam};
+use crate::error::PageError;
+use crate::layout::Section;
+use crate::page::Page;
+
+/// Maximum number of results of each kind.
+const LIMIT: usize = 20;
+
+/// The search text.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Search {
+    #[serde(default)]
+    q: String,
+}
+
+/// A result: its name, and a further text by which it was found.
+struct Found {
+    name: String,
+    detail: String,
+}
+
+/// Returns how well a text matches, where less is better. Returns `None` if it does not match.
+fn rank(text: &str, wanted: &str) -> Option<u8> {
+    let text = text.to_lowercase();
+    if text == wanted {
+        Some(0)
+    } else if text.starts_with(wanted) {
+        Some(1)
+    } else if text.contains(wanted) {
+        Some(2)
+    } else {
+        None
+    }
+}
+
+/// Returns the entries that match, exact matches first.
+fn matching(entries: impl IntoIterator<Item = Found>, wanted: &str) -> Vec<Found> {
+    let ranked = entries.into_iter().filter_map(|entry| {
+        let ranks = [rank(&entry.name, wanted), rank(&entry.detail, wanted)];
+        ranks.into_iter().flatten().min().map(|rank| (rank, entry))
+    });
+    let mut ranked: Vec<_> = ranked.collect();
+    ranked.sort_by(|(a, one), (b, other)| (a, &one.name).cmp(&(b, &other.name)));
+    ranked.into_iter().map(|(_, entry)| entry).take(LIMIT).collect()
+}
+
+/// `GET /console/companies/{company}/search`
+pub(crate) async fn show(page: Authorized<ReadIam>, search: Query<Search>) -> Result<Page, PageError> {
+    let text = search.q.trim();
+    if text.is_empty() {
+        return page.page(
+            "Search",
+            Section::None,
+            |_| html! { header { h1 { "Search" } } p { "Type a text to search." } },
+        );
+    }
+    let (application, wanted) = (page.application(), text.to_lowercase());
+    let entry = |name: &str, detail: &str| Found { name: name.to_owned(), detail: detail.to_owned() };
+    let levels = application.user_levels(page.company).await?;
+    let levels = levels.iter().map(|level| entry(level.name.as_str(), level.description.as_str()));
+    let views = application.views().await?;
+    let views = views.iter().map(|view| entry(view.url.as_str(), view.name.as_str()));
+    let features = application.features().await?;
+    let features = features
+        .iter()
+        .map(|feature| entry(feature.key.as_ref().map_or("", |key| key.as_str()), feature.name.as_str()));
+    let modules = application.modules().await?;
+    let modules = modules.iter().map(|module| entry(module.name.as_str(), module.code.as_str()));
+    let members = ListMembers {
+        company: page.company,
+        level: None,
+        search: Some(SearchText::Text(text.to_owned())),
+        order: MemberOrder::Name,
+        page: PageRequest { limit: LIMIT as u64, cursor: None, include_total: false },
+    };
+    let members = application.list_members(page.caller(), "console search", &members).await?;
+    let users = members.elements.iter().map(|member| Found {
+        name: member.display_name.as_ref().map_or_else(|| member.user.to_string(), ToString::to_string),
+        detail: member.user.to_string(),
+    });
+    let groups = [
+        ("Levels", matching(levels, &wanted)),
+        ("Users", users.collect()),
+        ("Views", matching(views, &wanted)),
+        ("Features", matching(features, &wanted)),
+        ("Modules", matching(modules, &wanted)),
+    ];
+    page.page("Search", Section::None, |_| {
+        html! {
+            header { h1 { "Results for “" bdi { (text) } "”" } }
+            @if groups.iter().all(|(_, found)| found.is_empty()) {
+                div.empty { p { "Nothing was found in this company." } }
+            }
+            @for (kind, found) in &groups { (group(kind, found)) }
+        }
+    })
+}
+
+fn group(kind: &str, found: &[Found]) -> Markup {
+    html! {
+        @if !found.is_empty() {
+            section {
+                h2 { (kind) }
+                div.scroll {
+                    table {
+                        tbody {
+                            @for Found { name, detail } in found {
+                                tr { th scope="row" { bdi { (name) } } td.muted { bdi { (detail) } } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exact_matches_are_first() {
+        let entry = |name: &str| Found { name: name.to_owned(), detail: String::new() };
+        let entries = ["Risk approvers", "A risk", "risk", "other"].map(entry);
+        let names: Vec<_> = matching(entries, "risk").into_iter().map(|found| found.name).collect();
+        assert_eq!(names, ["risk", "Risk approvers", "A risk"]);
+    }
+}

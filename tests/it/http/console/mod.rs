@@ -1,0 +1,7 @@
+//! Tests of the admin console without a browser.
+
+mod frame;
+mod protection;
+mod provider;
+mod sessions;
+mod sign_in;
