@@ -220,6 +220,16 @@ impl<P: Policy> Authorized<P> {
         Ok(application.meets(self.caller(), Some(self.company), requirement, Consistency::Cached).await?)
     }
 
+    /// Charges further requests to the budgets, for a page that does the work of several operations of the API.
+    pub(crate) fn charge(&self, requests: usize) -> Result<(), PageError> {
+        let SignedIn { account, reserve, .. } = &self.signed_in;
+        for _ in 0..requests {
+            account.admit(self.caller(), *reserve)?;
+            account.authorize(Some(self.company), *reserve)?;
+        }
+        Ok(())
+    }
+
     /// Executes a change. Compilation fails if the policy and the change have different requirements.
     ///
     /// # Errors
@@ -248,24 +258,6 @@ impl<P: Policy> Authorized<P> {
         let (company, parameters) = (self.company, String::new());
         let request = PreviewRequest { change, company, parameters, page, may_list_users };
         self.application().preview(self.signed_in.context(), request).await
-    }
-
-    /// Charges the person for a request that does the work of `count` requests. The person has already been charged for
-    /// one.
-    pub(crate) fn charge(&self, count: usize) {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.application().budgets().charge(self.caller(), count.saturating_sub(1));
-    }
-
-    /// Charges the person and the company for one more request, which the person's request contains.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`PageError::RateLimited`] if a budget is exhausted.
-    pub(crate) fn spend(&self) -> Result<(), PageError> {
-        let SignedIn { account, reserve, .. } = &self.signed_in;
-        account.admit(self.caller(), *reserve)?;
-        Ok(account.authorize(Some(self.company), *reserve)?)
     }
 
     /// Returns the user that a text identifies, by the same rules as in requests of the API.

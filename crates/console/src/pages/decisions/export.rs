@@ -43,7 +43,7 @@ pub(crate) async fn show(page: Authorized<FindAllowed>, question: Query<Question
             return Err(PageError::Invalid(message));
         }
         // Each further part is charged as a request of its own.
-        page.spend()?;
+        page.charge(1)?;
     }
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"))

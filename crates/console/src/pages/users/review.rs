@@ -54,7 +54,8 @@ pub(crate) async fn change(sent: Submitted<AssignLevels, Form>) -> Result<Either
         Err(problems) => Outcome::Invalid(problems),
         Ok(change) => {
             let changed: Vec<_> = change.add.iter().chain(&change.remove).map(|pair| pair.user.id).collect();
-            page.charge(changed.len());
+            let further = u32::try_from(changed.len().saturating_sub(1)).unwrap_or(u32::MAX);
+            page.application().budgets().charge(page.caller(), further);
             match page.execute(change).await {
                 Ok(done) => return Ok(Either::Right(see_other(&after(page.company, &changed, &done.value)))),
                 Err(failure) => Outcome::Refused(Refused::of(failure)?),
@@ -86,6 +87,7 @@ async fn preview(page: &Authorized<AssignLevels>, mut change: EditAssignments) -
     if !change.add.iter().any(|pair| starts_later(&pair.period)) {
         return Ok(Outcome::Effect { found, is_later: false });
     }
+    page.charge(1)?;
     // No decision changes before the start, so the effect is computed as if the assignment started now.
     for pair in &mut change.add {
         pair.period = pair.period.map(|period| Period { starts_at: None, ..period });
