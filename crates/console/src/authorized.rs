@@ -8,14 +8,19 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
-use iam_application::{Application, Change, Committed, Failure, RequestAccount, RequestContext, Requirement, Reserve};
-use iam_domain::{Caller, CompanyDetails, CompanyId};
+use iam_application::{
+    Application, Change, Committed, Failure, PageRequest, Preview, PreviewRequest, RequestAccount, RequestContext,
+    Requirement, Reserve,
+};
+use iam_domain::{Caller, CompanyDetails, CompanyId, NamedUser, Timestamp};
+use iam_identity::{UserNameError, UserNames};
 use iam_permissions_cache::Consistency;
 use maud::Markup;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -51,12 +56,18 @@ macro_rules! policies {
 policies! {
     /// Any member of the company.
     Member: Member;
-    /// Persons who may read IAM data.
+    /// People who may read the company's IAM data.
     ReadIam: ReadIam;
-    /// Persons who may change levels.
+    /// People who may manage levels.
     ManageLevels: ManageLevels;
-    /// Persons who may change permission matrices.
+    /// People who may manage permissions.
     ManagePermissions: ManagePermissions;
+    /// People who may assign levels to users.
+    AssignLevels: AssignLevels;
+    /// People who may find the users whom a check allows.
+    FindAllowed: FindAllowed;
+    /// People who may end the sessions of users.
+    ManageCredentials: ManageCredentials;
 }
 
 /// A signed-in person, who is not authorized for anything yet.
@@ -231,6 +242,49 @@ impl<P: Policy> Authorized<P> {
     pub(crate) async fn execute<C: Change>(&self, change: C) -> Result<Committed<C::Answer>, Failure> {
         const { assert!(P::REQUIREMENT.is(C::REQUIREMENT), "the policy and the change must have the same requirement") };
         self.application().execute(self.signed_in.context(), change).await
+    }
+
+    /// Previews a change that the person makes with this request, with the first `users` users whom it affects. Compilation
+    /// fails if the policy and the change have different requirements.
+    ///
+    /// # Errors
+    ///
+    /// Returns the [`Failure`] to compute the preview. The failure with which the change would be rejected is part of the
+    /// result.
+    pub(crate) async fn preview<C: Change>(
+        &self,
+        change: C,
+        users: u64,
+        may_list_users: bool,
+    ) -> Result<Preview, Failure> {
+        const { assert!(P::REQUIREMENT.is(C::REQUIREMENT), "the policy and the change must have the same requirement") };
+        let page = PageRequest { limit: users, cursor: None, include_total: false };
+        let (company, parameters) = (self.company, String::new());
+        let request = PreviewRequest { change, company, parameters, page, may_list_users };
+        self.application().preview(self.signed_in.context(), request).await
+    }
+
+    /// Returns the user that a text identifies, by the same rules as in requests of the API.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`UserNameError`] if the text does not identify a user.
+    pub(crate) fn user_named(&self, text: &str) -> Result<NamedUser, UserNameError> {
+        self.user_names().user(text)
+    }
+
+    /// Returns the tolerated clock skew between this service and token issuers.
+    pub(crate) fn clock_skew(&self) -> Duration {
+        self.user_names().clock_skew()
+    }
+
+    fn user_names(&self) -> UserNames<'_> {
+        UserNames::of_caller(&self.signed_in.console.services.verifier, self.caller())
+    }
+
+    /// Returns the current time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.signed_in.console.services.clock.now()
     }
 
     /// Returns a page about the company. `content` receives the token for the forms of the page.

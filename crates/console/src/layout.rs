@@ -24,13 +24,25 @@ pub(crate) enum Section {
     Levels,
     /// The matrix of a company.
     Matrix,
+    /// The users of a company.
+    Users,
+    /// The reason for a decision.
+    Why,
+    /// The users whom a check allows.
+    WhoCan,
     /// A page outside of the navigation.
     None,
 }
 
 /// The sections of a company, with the last segment of their paths and their labels.
-const OF_COMPANY: [(Section, &str, &str); 3] =
-    [(Section::Overview, "", "Overview"), (Section::Levels, "levels", "Levels"), (Section::Matrix, "matrix", "Matrix")];
+const OF_COMPANY: [(Section, &str, &str); 6] = [
+    (Section::Overview, "", "Overview"),
+    (Section::Levels, "levels", "Levels"),
+    (Section::Matrix, "matrix", "Matrix"),
+    (Section::Users, "users", "Users"),
+    (Section::Why, "why", "Why?"),
+    (Section::WhoCan, "who-can", "Who can?"),
+];
 
 /// What the frame of a page shows besides its content.
 #[derive(Debug)]
@@ -97,7 +109,7 @@ pub(crate) fn framed(frame: &Frame<'_>, content: &Markup) -> Markup {
                 (brand())
                 (company_menu(frame))
                 @if let Some((company, _)) = frame.company {
-                    form.search role="search" action=(company_path(company, "search")) {
+                    form.search role="search" aria-label="This company" action=(company_path(company, "search")) {
                         label.visually-hidden for="search" { "Search in this company" }
                         input #search type="search" name="q" placeholder="Search (press /)" data-search
                             autocomplete="off" maxlength="255";
@@ -127,7 +139,7 @@ fn company_menu(frame: &Frame<'_>) -> Markup {
                 }
             }
             div {
-                form role="search" action={ (PATH) "/companies" } {
+                form role="search" aria-label="Companies" action={ (PATH) "/companies" } {
                     label for="company-search" { "Find a company" }
                     input #company-search type="search" name="q" autocomplete="off" maxlength="255"
                         hx-get={ (PATH) "/companies/options" } hx-trigger="input changed delay:200ms, focus once"

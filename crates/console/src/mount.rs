@@ -42,7 +42,9 @@ fn routes(config: &mut ServiceConfig) {
         .route("/companies/{company}", web::get().to(pages::overview::show))
         .route("/companies/{company}/search", web::get().to(pages::search::show))
         .configure(levels)
-        .configure(matrix);
+        .configure(matrix)
+        .configure(users)
+        .configure(decisions);
 }
 
 fn levels(config: &mut ServiceConfig) {
@@ -63,6 +65,23 @@ fn matrix(config: &mut ServiceConfig) {
         .route("/companies/{company}/matrix", web::post().to(pages::matrix::overview::with_draft))
         .route("/companies/{company}/matrix/review", web::post().to(pages::matrix::review::show))
         .route("/companies/{company}/matrix/save", web::post().to(pages::matrix::save::save));
+}
+
+fn users(config: &mut ServiceConfig) {
+    config
+        .route("/companies/{company}/users", web::get().to(pages::users::list::show))
+        .route("/companies/{company}/users/open", web::get().to(pages::users::list::open))
+        .route("/companies/{company}/users/review", web::post().to(pages::users::review::show))
+        .route("/companies/{company}/users/change", web::post().to(pages::users::review::change))
+        .route("/companies/{company}/users/{user}", web::get().to(pages::users::user::show))
+        .route("/companies/{company}/users/{user}/sign-out", web::post().to(pages::users::user::sign_out));
+}
+
+fn decisions(config: &mut ServiceConfig) {
+    config
+        .route("/companies/{company}/why", web::get().to(pages::decisions::why::show))
+        .route("/companies/{company}/who-can", web::get().to(pages::decisions::who_can::show))
+        .route("/companies/{company}/who-can.csv", web::get().to(pages::decisions::export::show));
 }
 
 async fn not_found() -> HttpResponse {

@@ -51,7 +51,7 @@ pub(crate) async fn list(person: SignedIn, search: Query<Search>) -> Result<Page
     person.page("Companies", Section::Companies, |_| {
         html! {
             header { h1 { "Companies" } }
-            form.toolbar role="search" {
+            form.toolbar role="search" aria-label="List of companies" {
                 div {
                     label for="q" { "Name or id" }
                     input #q type="search" name="q" value=(search.q) maxlength="255" data-search;

@@ -1,6 +1,7 @@
 //! The pages, each in a file of its own.
 
 pub(crate) mod companies;
+pub(crate) mod decisions;
 pub(crate) mod files;
 pub(crate) mod levels;
 pub(crate) mod matrix;
@@ -9,3 +10,4 @@ pub(crate) mod provider;
 pub(crate) mod search;
 pub(crate) mod sign_in;
 pub(crate) mod start;
+pub(crate) mod users;

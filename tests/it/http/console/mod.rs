@@ -3,6 +3,7 @@
 mod frame;
 mod levels;
 mod matrix;
+mod people;
 mod protection;
 mod provider;
 mod review;

@@ -1,0 +1,6 @@
+//! Decisions: why a user may see or do something, and who may.
+
+pub(crate) mod export;
+mod question;
+pub(crate) mod who_can;
+pub(crate) mod why;

@@ -1,0 +1,10 @@
+//! The users of a company: the list, one user, and changes to their levels.
+
+mod edit;
+mod effect;
+pub(crate) mod list;
+mod permissions;
+pub(crate) mod person;
+mod refusal;
+pub(crate) mod review;
+pub(crate) mod user;
