@@ -78,6 +78,13 @@ test-engines: tools kubectl ## Run the tests of several replicas with IAM__DATAB
 	$(CARGO) build --workspace --bins --tests
 	IAM_TEST_OTHER_FORMS=true tests/with-postgres.sh $(CARGO) test -p iam-tests --test it -- $(OTHER_FORMS)
 
+# Tests the console in Chromium. FILTER is a substring of the names of the selected tests; SCREENSHOTS is a folder.
+.PHONY: test-browser
+test-browser: tools ## Test the console in Chromium, with axe-core; installs both (FILTER=matrix, SCREENSHOTS=folder)
+	$(CARGO) build -p iam-http --bin iam
+	SCREENSHOTS=$(abspath $(SCREENSHOTS)) CARGO=$(CARGO) tests/browser/run.sh \
+		$(or $(CARGO_TARGET_DIR),target)/debug/iam $(FILTER)
+
 # High CPU load exposes flaky tests sooner. FILTER is a substring of the names of the selected tests.
 .PHONY: stress
 # Builds with optimization: the faster tests compensate for the longer build over many runs.
@@ -167,11 +174,11 @@ build: tools ## Build the release binaries
 
 .PHONY: package
 package: tools ## Check that every crate can be packaged for a registry
-	$(CARGO) package --workspace --exclude iam-tests --exclude iam-chaos --no-verify --allow-dirty
+	$(CARGO) package --workspace --exclude iam-tests --exclude iam-browser --exclude iam-chaos --no-verify --allow-dirty
 
 .PHONY: package-verify
 package-verify: tools ## Package every crate, and build each from its package
-	$(CARGO) package --workspace --exclude iam-tests --exclude iam-chaos --allow-dirty
+	$(CARGO) package --workspace --exclude iam-tests --exclude iam-browser --exclude iam-chaos --allow-dirty
 
 # The value of the image label with the commit.
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)

@@ -39,7 +39,7 @@ const DEPENDENCIES: [(&str, &[&str]); 14] = [
 ];
 
 /// The crates of the whole-system tests and of the soak test. They do not ship, and may depend on every crate.
-const TESTS: [&str; 2] = ["iam-tests", "iam-chaos"];
+const TESTS: [&str; 3] = ["iam-tests", "iam-browser", "iam-chaos"];
 
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ must be a directory of the workspace").to_owned()
