@@ -97,7 +97,7 @@ pub(crate) fn framed(frame: &Frame<'_>, content: &Markup) -> Markup {
                 (brand())
                 (company_menu(frame))
                 @if let Some((company, _)) = frame.company {
-                    form.search role="search" action=(company_path(company, "search")) {
+                    form.search role="search" aria-label="In this company" action=(company_path(company, "search")) {
                         label.visually-hidden for="search" { "Search in this company" }
                         input #search type="search" name="q" placeholder="Search (press /)" data-search
                             autocomplete="off" maxlength="255";
@@ -127,7 +127,7 @@ fn company_menu(frame: &Frame<'_>) -> Markup {
                 }
             }
             div {
-                form role="search" action={ (PATH) "/companies" } {
+                form role="search" aria-label="Companies" action={ (PATH) "/companies" } {
                     label for="company-search" { "Find a company" }
                     input #company-search type="search" name="q" autocomplete="off" maxlength="255"
                         hx-get={ (PATH) "/companies/options" } hx-trigger="input changed delay:200ms, focus once"

@@ -204,7 +204,7 @@ async fn the_review_of_one_level_leads_back_to_its_page() {
 async fn each_part_of_a_draft_is_charged_to_the_budgets() {
     let api = TestApi::memory().await;
     let company = api.company().await;
-    let budgets = BudgetOptions { user: one_a_second(20), ..BudgetOptions::default() };
+    let budgets = BudgetOptions { user: one_a_second(10), ..BudgetOptions::default() };
     let limited = api.with_options(budgets).await;
     let console = TestConsole::of(&limited, Setting::default()).await;
     let admin = console.signed_in(company.admin, false).await;

@@ -133,7 +133,7 @@ async fn render<P: Policy>(page: &Authorized<P>, search: &Search, creation: Crea
 fn filters(company: CompanyId, levels: &[UserLevel], text: &str) -> Markup {
     html! {
         div.split {
-            form.toolbar role="search" action=(company_path(company, "levels")) {
+            form.toolbar role="search" aria-label="Levels" action=(company_path(company, "levels")) {
                 div {
                     label for="q" { "Name or description" }
                     input #q type="search" name="q" value=(text) maxlength="255" autocomplete="off";
