@@ -109,7 +109,7 @@ pub(crate) fn framed(frame: &Frame<'_>, content: &Markup) -> Markup {
                 (brand())
                 (company_menu(frame))
                 @if let Some((company, _)) = frame.company {
-                    form.search role="search" aria-label="This company" action=(company_path(company, "search")) {
+                    form.search role="search" aria-label="In this company" action=(company_path(company, "search")) {
                         label.visually-hidden for="search" { "Search in this company" }
                         input #search type="search" name="q" placeholder="Search (press /)" data-search
                             autocomplete="off" maxlength="255";

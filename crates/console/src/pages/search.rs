@@ -82,7 +82,8 @@ pub(crate) async fn show(page: Authorized<ReadIam>, search: Query<Search>) -> Re
     let features = application.features().await?;
     let features = features.iter().map(|feature| {
         let (key, name) = (feature.key.as_ref().map_or("", |key| key.as_str()), feature.name.as_str());
-        entry(key, name, rows("features", if key.is_empty() { name } else { key }))
+        let shown = if key.is_empty() { name } else { key };
+        entry(shown, name, rows("features", shown))
     });
     let modules = application.modules().await?;
     let modules = modules

@@ -29,7 +29,7 @@ pub(crate) fn filters(catalog: &Catalog, company: CompanyId, filter: &Filter, co
         html! { option value=(value.value()) selected[value == selected] { (name) } }
     };
     html! {
-        form.toolbar role="search" aria-label="Matrix" action=(path) data-keep-draft {
+        form.toolbar role="search" aria-label="Rows" action=(path) data-keep-draft {
             input type="hidden" name="tab" value=(filter.kind().name());
             div {
                 label for="q" { "Text" }
