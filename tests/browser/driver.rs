@@ -38,8 +38,17 @@ impl Driver {
 
     /// Opens a new browser without cookies.
     pub async fn browser(&self) -> Client {
-        let arguments =
-            ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--window-size=1280,900"];
+        self.open(&["--window-size=1280,900"]).await
+    }
+
+    /// Opens a new browser with a narrow window and a dark colour scheme.
+    pub async fn narrow_and_dark(&self) -> Client {
+        self.open(&["--window-size=500,900", "--force-dark-mode", "--blink-settings=preferredColorScheme=0"]).await
+    }
+
+    async fn open(&self, more: &[&str]) -> Client {
+        let arguments = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"];
+        let arguments = [&arguments, more].concat();
         let Value::Object(capabilities) = json!({
             "browserName": "chrome",
             "goog:chromeOptions": { "args": arguments },

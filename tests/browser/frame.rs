@@ -3,8 +3,8 @@
 use fantoccini::Locator;
 
 use crate::driver::Driver;
-use crate::page::{assert_sound, click, screenshot, text, transferred};
-use crate::service::Demo;
+use crate::page::{assert_sound, click, present, screenshot, text, transferred};
+use crate::service::{COMPANY, Demo};
 
 /// The maximum size of the first page with all its files, in transfer.
 const MAX_TRANSFER: u64 = 150_000;
@@ -15,14 +15,84 @@ async fn a_newcomer_signs_in_with_one_click_and_sees_the_company() {
     let browser = driver.browser().await;
     browser.goto(&service.console).await.unwrap();
     assert_sound(&browser, "sign-in").await;
+    let bytes = transferred(&browser).await;
+    println!("the first page with its files: {bytes} bytes in transfer");
+    assert!(bytes > 0 && bytes <= MAX_TRANSFER, "{bytes}");
     screenshot(&browser, "sign-in").await;
     click(&browser, "form[action$='/sign-in/demo'] button").await;
     browser.wait().for_element(Locator::Css("nav.sections")).await.unwrap();
     assert!(text(&browser, "h1").await.len() > 1);
     assert_sound(&browser, "after the sign-in").await;
     screenshot(&browser, "start").await;
-    let bytes = transferred(&browser).await;
-    println!("the first page after the sign-in: {bytes} bytes in transfer");
-    assert!(bytes > 0 && bytes <= MAX_TRANSFER, "{bytes}");
     browser.close().await.unwrap();
+}
+
+/// The pages of the demo company, with their names in the screenshots.
+const PAGES: [(&str, &str); 11] = [
+    ("companies", "/companies"),
+    ("overview", "/companies/{company}"),
+    ("levels", "/companies/{company}/levels"),
+    ("features", "/companies/{company}/matrix?tab=features"),
+    ("no-match", "/companies/{company}/matrix?tab=views&q=nothing"),
+    ("users", "/companies/{company}/users"),
+    ("user", "/companies/{company}/users/c0ffee00-0000-4000-8000-00000000000b"),
+    ("why", "/companies/{company}/why?user=c0ffee00-0000-4000-8000-00000000000b&view=/admin/user-levels"),
+    ("who-can", "/companies/{company}/who-can?view=/dashboard"),
+    ("search", "/companies/{company}/search?q=user"),
+    ("not-found", "/companies/{company}/nothing"),
+];
+
+#[tokio::test]
+async fn every_page_is_accessible_and_obeys_the_content_security_policy() {
+    let (service, driver) = (Demo::start(), Driver::start());
+    for person in ["Admin", "Super admin", "Member"] {
+        let browser = driver.browser().await;
+        service.sign_in(&browser, person).await;
+        for (name, path) in PAGES {
+            let path = path.replace("{company}", COMPANY);
+            browser.goto(&format!("{}{path}", service.console)).await.unwrap();
+            assert_sound(&browser, &format!("{name} as {person}")).await;
+            if person == "Admin" {
+                screenshot(&browser, name).await;
+            }
+        }
+        browser.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn pages_fit_on_a_narrow_screen_and_in_a_dark_scheme() {
+    let (service, driver) = (Demo::start(), Driver::start());
+    let browser = driver.narrow_and_dark().await;
+    service.sign_in(&browser, "Admin").await;
+    for (name, path) in PAGES {
+        let path = path.replace("{company}", COMPANY);
+        browser.goto(&format!("{}{path}", service.console)).await.unwrap();
+        assert_sound(&browser, &format!("{name}, narrow and dark")).await;
+        let script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        let overflow = browser.execute(script, Vec::new()).await.unwrap();
+        assert_eq!(overflow, 0, "{name} is wider than the screen");
+        screenshot(&browser, &format!("{name}-dark")).await;
+    }
+    browser.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn signing_out_everywhere_ends_the_session_in_another_browser() {
+    let (service, driver) = (Demo::start(), Driver::start());
+    let (member, root) = (driver.browser().await, driver.browser().await);
+    service.sign_in(&member, "Member").await;
+    service.sign_in(&root, "Super admin").await;
+    let user = "c0ffee00-0000-4000-8000-00000000000b";
+    root.goto(&format!("{}/companies/{COMPANY}/users/{user}", service.console)).await.unwrap();
+    let form = format!("form[action$='/{user}/sign-out']");
+    click(&root, &format!("{form} summary")).await;
+    click(&root, &format!("{form} button.danger")).await;
+    present(&root, "main .notice").await;
+    let page = format!("{}/companies/{COMPANY}", service.console);
+    member.goto(&page).await.unwrap();
+    present(&member, "form[action$='/sign-in/demo']").await;
+    for browser in [member, root] {
+        browser.close().await.unwrap();
+    }
 }
