@@ -61,7 +61,7 @@ async fn an_incomplete_question_keeps_what_was_typed() {
         ("view=/home&action=Read", "A view has no actions"),
         ("feature=general.read", "The action "),
         ("feature=general.read&action=Read&scope=all", "The scope must be one of: own, team, company, any"),
-        ("action=Read", "Choose a view, or a feature and an action."),
+        ("action=Read", "<bdi>Choose a view, or a feature and an action</bdi>."),
     ] {
         for page in ["why", "who-can"] {
             let page = content(&office.admin.get(&office.path(&format!("{page}?{query}"))).await.expect(400));
@@ -95,5 +95,5 @@ async fn who_can_lists_the_users_whom_a_check_allows() {
     }
     assert_contains(&office.read("who-can?view=/home").await, &["0 users", "No user is allowed to."]);
     let unknown = content(&office.admin.get(&office.path("who-can?view=/nowhere")).await.expect(400));
-    assert_contains(&unknown, &["View not found."]);
+    assert_contains(&unknown, &["<bdi>View not found</bdi>."]);
 }
