@@ -61,7 +61,7 @@ pub fn describe_metrics() {
     metrics::describe_histogram!(REVOCATION_DELAY, "Time from a change until this replica has heard of it, in seconds");
     let _ = metrics::histogram!(REVOCATION_DELAY);
     metrics::describe_counter!(SWEPT_ROWS, "Expired rows that were deleted");
-    for table in [SWEPT_VIEWS, SWEPT_FEATURES, SWEPT_KEYS] {
+    for table in [SWEPT_VIEWS, SWEPT_FEATURES, SWEPT_KEYS, SWEPT_SESSIONS] {
         metrics::counter!(SWEPT_ROWS, "table" => table).increment(0);
     }
     for outcome in ["success", "failure"] {
