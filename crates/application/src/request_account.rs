@@ -39,6 +39,13 @@ pub trait RequestAccount {
     /// Records that the client presented an invalid credential. `reason` is its label in the metrics.
     fn record_failed_authentication(&self, reason: &'static str);
 
+    /// Charges the client address for a new session without a signed-in person, as for a failed authentication.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Refusal::RateLimited`] if the address has begun too many sessions, or presented too many invalid credentials.
+    fn begin_anonymous_session(&self) -> Result<(), Refusal>;
+
     /// Records the authenticated caller, and charges the request to its budget.
     ///
     /// # Errors

@@ -43,6 +43,12 @@ impl RequestAccount for Account {
         self.api.failures().record(self.client);
     }
 
+    fn begin_anonymous_session(&self) -> Result<(), Refusal> {
+        self.may_authenticate()?;
+        self.api.failures().record(self.client);
+        Ok(())
+    }
+
     fn admit(&self, caller: Caller, reserve: Reserve) -> Result<(), Refusal> {
         self.span.record_actor(caller);
         self.api.in_flight().bytes.admit(caller).map_err(|error| refusal(&error))?;

@@ -39,7 +39,12 @@ pub(crate) async fn begin(
     to: Query<Return>,
 ) -> Result<HttpResponse, PageError> {
     let (console, session) = (console(&request)?, Session::of(&request));
-    account(&request)?.may_authenticate()?;
+    let account = account(&request)?;
+    if session.is_missing() {
+        account.begin_anonymous_session()?
+    } else {
+        account.may_authenticate()?
+    }
     let issuer = issuer(&console, *number)?;
     let now = console.services.clock.now();
     let begun = issuer.begin(address(&console, "/sign-in/callback")?, to.path().to_owned(), now.micros()).await;

@@ -45,6 +45,9 @@ impl Return {
 /// `GET /console/sign-in`
 pub(crate) async fn show(request: HttpRequest, to: Query<Return>) -> Result<HttpResponse, PageError> {
     let (console, session) = (console(&request)?, Session::of(&request));
+    if session.is_missing() {
+        account(&request)?.begin_anonymous_session()?;
+    }
     let page = Page::new(StatusCode::OK, page(&console, &session, &to, None)?);
     Ok(page.respond_to(&request))
 }

@@ -53,6 +53,11 @@ impl Session {
         Ok(())
     }
 
+    /// Returns `true` if the request has no session. What is inserted creates one, which the storage keeps for a while.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.0.entries().is_empty()
+    }
+
     /// Remembers a sign-in at an identity provider until the person returns. It replaces an earlier one.
     pub(crate) fn begin_sign_in(&self, pending: &Pending) -> Result<(), PageError> {
         self.insert(PENDING, pending)
