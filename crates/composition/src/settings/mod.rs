@@ -484,7 +484,7 @@ mod tests {
             error.split('`').skip(3).step_by(2).map(str::to_uppercase).collect()
         };
         let sections = names("IAM__NO_SUCH__KEY");
-        assert_eq!(sections.len(), 10);
+        assert_eq!(sections.len(), 11);
         for section in sections {
             let keys = names(&format!("IAM__{section}__NO_SUCH"));
             // A section with one key reports "expected `key`", a section with several reports "expected one of `key`".
