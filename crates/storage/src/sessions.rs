@@ -8,7 +8,7 @@ use iam_domain::Timestamp;
 use crate::Result;
 
 /// The SHA-256 digest of the key of a session. The key itself is known only to the browser, so a copy of the stored data
-/// signs nobody in.
+/// grants no access.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionDigest(pub [u8; 32]);
 

@@ -144,7 +144,7 @@ both_adapters! {
         assert!(!browser.is_signed_in().await);
     }
 
-    /// A cookie that was changed, invented or copied from another installation signs nobody in.
+    /// A cookie that was changed, invented or copied from another installation is not accepted.
     async fn a_forged_cookie_signs_nobody_in(api: TestApi) {
         let company = api.company().await;
         let console = TestConsole::of(&api, Setting::default()).await;
