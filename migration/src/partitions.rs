@@ -33,9 +33,11 @@ const STATE: &str = r"
         ) AS is_limited,
         EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_rewrite'::regclass AND refobjid = logs.oid)
             OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = logs.oid AND NOT tgisinternal)
-            OR EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND logs.oid IN (conrelid, confrelid)) AS is_used,
-        NOT EXISTS (SELECT FROM iam_audit_logs) AS is_empty
+            OR EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND logs.oid IN (conrelid, confrelid)) AS is_used
     FROM pg_class AS logs WHERE oid = 'iam_audit_logs'::regclass";
+
+/// Query for whether the audit log is empty. A policy restricts its rows, so the session must have set its company.
+const IS_EMPTY: &str = "SELECT NOT EXISTS (SELECT FROM iam_audit_logs) AS is_empty";
 
 /// Adds the constraint of step 1. Its name contains the month. The month begins at least one month after the current time,
 /// so that no change fails if the command is interrupted and repeated later. It also begins after the latest record. If the
@@ -232,7 +234,7 @@ pub enum Undivided {
 ///
 /// [`MigrationError::Database`] if the database cannot be read.
 pub async fn undivided(db: &DatabaseConnection) -> Result<Option<Undivided>, MigrationError> {
-    let state = state(db).await?;
+    let state = state(db, STATE).await?;
     Ok(match (state.try_get("", "is_divided")?, state.try_get("", "is_used")?) {
         (true, _) => None,
         (false, true) => Some(Undivided::Used),
@@ -240,8 +242,8 @@ pub async fn undivided(db: &DatabaseConnection) -> Result<Option<Undivided>, Mig
     })
 }
 
-async fn state(db: &impl ConnectionTrait) -> Result<QueryResult, DbErr> {
-    let state = db.query_one_raw(statement(STATE, [])).await?;
+async fn state(db: &impl ConnectionTrait, query: &str) -> Result<QueryResult, DbErr> {
+    let state = db.query_one_raw(statement(query, [])).await?;
     state.ok_or_else(|| DbErr::RecordNotFound("the audit log does not exist".to_owned()))
 }
 
@@ -274,13 +276,13 @@ async fn attempt<M: MigratorTrait>(db: &DatabaseConnection, wait: LockWait<'_>) 
 
 /// Executes step 1 or step 3, or creates the partitions of the coming months.
 async fn step(tx: &DatabaseTransaction) -> Result<Next, MigrationError> {
-    let state = state(tx).await?;
-    let is = |name| state.try_get::<bool>("", name);
+    let found = state(tx, STATE).await?;
+    let is = |name| found.try_get::<bool>("", name);
     let steps: &[&str] = if is("is_divided")? {
         &[EXTEND]
     } else if is("is_used")? {
         &[]
-    } else if is("is_empty")? {
+    } else if state(tx, IS_EMPTY).await?.try_get("", "is_empty")? {
         &[LOCK, LIMIT, VALIDATE, DIVIDE, EXTEND]
     } else if is("is_limited")? {
         &[DIVIDE, EXTEND]
