@@ -459,6 +459,7 @@ mod tests {
             m20261127_000012_cursor_key::DOWN,
             m20261127_000013_idempotency_keys::DOWN,
             m20261128_000017_engine::DOWN,
+            m20261128_000019_console_sessions::DOWN,
         ];
         let dropped: BTreeSet<_> = down.iter().flat_map(|down| down.split([' ', ',', ';', '\n'])).collect();
         let kept = TABLES.into_iter().chain(VIEWS).filter(|name| !dropped.contains(name)).collect::<Vec<_>>();

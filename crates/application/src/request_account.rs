@@ -61,6 +61,9 @@ pub trait RequestAccount {
     /// Returns [`Refusal`] if the budget of the company is exhausted.
     fn authorize(&self, company: Option<CompanyId>, reserve: Reserve) -> Result<(), Refusal>;
 
+    /// Records that a part of the body, or all of it, has been read. The server receives further parts only then.
+    fn body_read(&self, is_complete: bool);
+
     /// Counts the request as waiting from now on, so that it is not refused after it has had an effect.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use iam_domain::{Caller, CompanyId};
 use crate::Api;
 use crate::in_flight::Standing;
 use crate::middleware::RequestSpan;
+use crate::middleware::connection::ConnectionState;
 use crate::respond::{ApiError, Code};
 
 /// A request for a page in the accounts of the API.
@@ -18,6 +19,8 @@ pub(crate) struct Account {
     pub(crate) api: Data<Api>,
     pub(crate) span: RequestSpan,
     pub(crate) client: Option<IpAddr>,
+    /// The connection of the request. `None` in tests without a connection.
+    pub(crate) connection: Option<ConnectionState>,
 }
 
 /// Returns the refusal that an error of the API stands for.
@@ -64,6 +67,12 @@ impl RequestAccount for Account {
         }
         self.span.record_standing(Standing::of_authorized(caller, company));
         Ok(())
+    }
+
+    fn body_read(&self, is_complete: bool) {
+        if let Some(connection) = &self.connection {
+            connection.body_read(is_complete);
+        }
     }
 
     fn begin_change(&self) -> Result<(), Refusal> {

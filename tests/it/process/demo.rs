@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::client::Connection;
 use crate::support::contract;
 use crate::support::process::{ServerProcess, run, text_of};
 
@@ -85,4 +86,19 @@ fn tokens_are_printed_only_in_the_demo() {
     // The demo prints its tokens after the server has started to listen, so the test waits for the complete output of
     // the process.
     assert!(!server.rest_of_the_log().contains("eyJ"), "{}", server.log());
+}
+
+#[test]
+fn a_large_form_of_the_console_is_read() {
+    let (server, _lines) = demo(&[]);
+    let page = server.get("/console/sign-in");
+    let cookie = page.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let text = String::from_utf8_lossy(&page.body).into_owned();
+    let (_, token) = text.split_once("name=\"csrf\" value=\"").unwrap();
+    let (token, _) = token.split_once('"').unwrap();
+    let form = format!("csrf={token}&token={}", "x".repeat(200_000));
+    let headers = format!("cookie: {cookie}\r\nsec-fetch-site: same-origin\r\nconnection: close\r\n");
+    let mut connection = Connection::open(server.address).unwrap();
+    connection.request("POST", "/console/sign-in/token", &headers, &form).unwrap();
+    assert_eq!(connection.answer().unwrap().status, 401, "the token is invalid");
 }

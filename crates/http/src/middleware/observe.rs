@@ -175,13 +175,13 @@ impl Observation {
             request.head_mut().method = Method::GET;
         }
         let content = Content::of(request.path(), &api);
+        let connection = request.conn_data::<ConnectionState>().cloned();
         if content == Content::Page {
             let client = api.options().clients.of(request.request());
             let account: Rc<dyn RequestAccount> =
-                Rc::new(Account { api: Data::clone(&api), span: span.clone(), client });
+                Rc::new(Account { api: Data::clone(&api), span: span.clone(), client, connection: connection.clone() });
             request.extensions_mut().insert(account);
         }
-        let connection = request.conn_data::<ConnectionState>().cloned();
         let has_body = !matches!(request.parts_mut().1, Payload::None);
         Self {
             started,

@@ -83,8 +83,8 @@ pub(crate) async fn conflict(
             }
             @if has_conflict {
                 div.notice.warn role="alert" {
-                    p { "Another person has changed these levels since you opened them. Your draft is kept, and nothing of it \
-                         was saved. Compare, then apply your changes on top of theirs, and review the result." }
+                    p { "Another person has changed these levels since you opened them. Your draft of them is kept, and nothing \
+                         of it was saved. Compare, then apply your changes on top of theirs, and review the result." }
                 }
             }
             @for (part, stored) in &outdated.rest {

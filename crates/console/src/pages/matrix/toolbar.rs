@@ -76,7 +76,7 @@ pub(crate) fn no_rows(company: CompanyId, filter: &Filter) -> Markup {
 
 /// Returns the links to the previous and to the next rows.
 pub(crate) fn pager(company: CompanyId, filter: &Filter, shown: usize, all: usize, limit: usize) -> Markup {
-    let (from, next) = (filter.from(), filter.from() + shown);
+    let (from, next) = (filter.from(), filter.from().saturating_add(shown));
     html! {
         @if shown < all {
             nav.pager aria-label="Rows" {
@@ -84,7 +84,7 @@ pub(crate) fn pager(company: CompanyId, filter: &Filter, shown: usize, all: usiz
                     a.button href=(filter.starting(from.saturating_sub(limit)).page(company)) data-keep-draft
                         { "Previous rows" }
                 }
-                span.muted { "Rows " (from + 1) "–" (next) " of " (all) }
+                span.muted { "Rows " (from.saturating_add(1)) "–" (next) " of " (all) }
                 @if next < all {
                     a.button href=(filter.starting(next).page(company)) data-keep-draft data-more { "Next rows" }
                 }
