@@ -145,7 +145,7 @@ both_adapters! {
     }
 
     /// A cookie that was changed, invented or copied from another installation is not accepted.
-    async fn a_forged_cookie_signs_nobody_in(api: TestApi) {
+    async fn a_forged_cookie_is_not_accepted(api: TestApi) {
         let company = api.company().await;
         let console = TestConsole::of(&api, Setting::default()).await;
         let elsewhere = TestConsole::of(&TestApi::memory().await, Setting::default()).await;

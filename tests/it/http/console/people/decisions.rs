@@ -46,7 +46,7 @@ async fn members_ask_only_about_themselves() {
     let own = content(&member.get(&office.path("why?view=/home")).await.expect(200));
     assert_contains(&own, &[">Allowed<", "<bdi>Member</bdi>"]);
     assert!(!own.contains("name=\"user\"") && !own.contains("/matrix"), "{own}");
-    for user in [office.company.admin.to_string(), "nobody".to_owned()] {
+    for user in [office.company.admin.to_string(), "unknown".to_owned()] {
         member.get(&office.path(&format!("why?view=/home&user={user}"))).await.expect(403);
     }
 }

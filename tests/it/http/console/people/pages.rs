@@ -80,7 +80,7 @@ async fn users_are_found_by_name_and_level() {
     let visitor = api.level_id(company, "Visitor").await;
     let found = office.read(&format!("users?level={visitor}")).await;
     assert!(!found.contains("Grace Hopper") && found.contains(&company.visitor.to_string()), "{found}");
-    assert_contains(&office.read("users?q=nobody-has-this-name").await, &["No user matches the search."]);
+    assert_contains(&office.read("users?q=no-such-name").await, &["No user matches the search."]);
 }
 
 /// A long list has pages, which its links lead to.
