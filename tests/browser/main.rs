@@ -7,8 +7,12 @@ mod driver;
 #[cfg(test)]
 mod frame;
 #[cfg(test)]
+mod keyboard;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod page;
+#[cfg(test)]
+mod replicas;
 #[cfg(test)]
 mod service;
