@@ -31,6 +31,12 @@ pub(crate) enum Section {
     Why,
     /// The users whom a check allows.
     WhoCan,
+    /// What users see.
+    ViewAs,
+    /// The audit log of a company.
+    Audit,
+    /// The audit log of the platform.
+    PlatformAudit,
     /// The health of the replica.
     Health,
     /// A page outside of the navigation.
@@ -38,13 +44,15 @@ pub(crate) enum Section {
 }
 
 /// The sections of a company: the last segment of the path, the label, and the requirement for the page.
-pub(crate) const OF_COMPANY: [(Section, &str, &str, Requirement); 6] = [
+pub(crate) const OF_COMPANY: [(Section, &str, &str, Requirement); 8] = [
     (Section::Overview, "", "Overview", Requirement::Member),
     (Section::Levels, "levels", "Levels", Requirement::ReadIam),
     (Section::Matrix, "matrix", "Matrix", Requirement::ReadIam),
     (Section::Users, "users", "Users", Requirement::ReadIam),
     (Section::Why, "why", "Why?", Requirement::Member),
     (Section::WhoCan, "who-can", "Who can?", Requirement::FindAllowed),
+    (Section::ViewAs, "view-as", "View as", Requirement::CheckOthers),
+    (Section::Audit, "audit", "Audit", Requirement::ReadAudit),
 ];
 
 /// What the frame of a page shows besides its content.
@@ -188,6 +196,7 @@ fn navigation(frame: &Frame<'_>) -> Markup {
         ul {
             li { a href={ (PATH) "/companies" } aria-current=[current(Section::Companies)] { "Companies" } }
             @if frame.is_super_admin {
+                li { a href={ (PATH) "/audit" } aria-current=[current(Section::PlatformAudit)] { "Audit" } }
                 li { a href={ (PATH) "/health" } aria-current=[current(Section::Health)] { "Health" } }
             }
         }

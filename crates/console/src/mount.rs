@@ -46,7 +46,8 @@ fn routes(config: &mut ServiceConfig) {
         .configure(levels)
         .configure(matrix)
         .configure(users)
-        .configure(decisions);
+        .configure(decisions)
+        .configure(audit);
 }
 
 fn levels(config: &mut ServiceConfig) {
@@ -82,8 +83,17 @@ fn users(config: &mut ServiceConfig) {
 fn decisions(config: &mut ServiceConfig) {
     config
         .route("/companies/{company}/why", web::get().to(pages::decisions::why::show))
+        .route("/companies/{company}/view-as", web::get().to(pages::view_as::page::show))
         .route("/companies/{company}/who-can", web::get().to(pages::decisions::who_can::show))
         .route("/companies/{company}/who-can.csv", web::get().to(pages::decisions::export::show));
+}
+
+fn audit(config: &mut ServiceConfig) {
+    config
+        .route("/audit", web::get().to(pages::audit::list::of_platform))
+        .route("/audit.csv", web::get().to(pages::audit::export::of_platform))
+        .route("/companies/{company}/audit", web::get().to(pages::audit::list::of_company))
+        .route("/companies/{company}/audit.csv", web::get().to(pages::audit::export::of_company));
 }
 
 async fn not_found() -> HttpResponse {

@@ -129,19 +129,10 @@ async fn preview(page: &Authorized<AssignLevels>, mut change: EditAssignments) -
 
 /// Returns the display names of these users, as far as they have profiles.
 async fn names_of(page: &Authorized<AssignLevels>, users: BTreeSet<UserId>) -> Result<People, PageError> {
-    let mut people = People::new();
     if !page.meets(Requirement::ReadProfiles).await? {
-        return Ok(people);
+        return Ok(People::new());
     }
-    for user in users.into_iter().take(2 * LISTED_USERS) {
-        let profile = match page.application().user_profile(page.company, user).await {
-            Ok(profile) => profile,
-            Err(Failure::NotFound(_)) => None,
-            Err(failure) => return Err(failure.into()),
-        };
-        people.extend(profile.and_then(|profile| profile.display_name).map(|name| (user, name)));
-    }
-    Ok(people)
+    Ok(page.application().display_names(page.company, &users).await?)
 }
 
 async fn render(
