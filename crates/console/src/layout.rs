@@ -30,6 +30,14 @@ pub(crate) enum Section {
     Why,
     /// The users whom a check allows.
     WhoCan,
+    /// The settings of a company, for super admins.
+    Settings,
+    /// The views, features, modules and menus.
+    Catalog,
+    /// The API keys of services.
+    ApiKeys,
+    /// The issuers of tokens.
+    Issuers,
     /// A page outside of the navigation.
     None,
 }
@@ -42,6 +50,15 @@ const OF_COMPANY: [(Section, &str, &str); 6] = [
     (Section::Users, "users", "Users"),
     (Section::Why, "why", "Why?"),
     (Section::WhoCan, "who-can", "Who can?"),
+];
+
+/// The sections of the platform, with the last segment of their paths and their labels. All of them except the first are for
+/// super admins.
+const OF_PLATFORM: [(Section, &str, &str); 4] = [
+    (Section::Companies, "companies", "Companies"),
+    (Section::Catalog, "catalog", "Catalog"),
+    (Section::ApiKeys, "api-keys", "API keys"),
+    (Section::Issuers, "issuers", "Issuers"),
 ];
 
 /// What the frame of a page shows besides its content.
@@ -175,10 +192,21 @@ fn navigation(frame: &Frame<'_>) -> Markup {
                 @for (section, segment, label) in OF_COMPANY {
                     li { a href=(company_path(company, segment)) aria-current=[current(section)] { (label) } }
                 }
+                @if frame.is_super_admin {
+                    li {
+                        a href=(company_path(company, "settings")) aria-current=[current(Section::Settings)] { "Settings" }
+                    }
+                }
             }
         }
         div.group { "Platform" }
-        ul { li { a href={ (PATH) "/companies" } aria-current=[current(Section::Companies)] { "Companies" } } }
+        ul {
+            @for (section, segment, label) in OF_PLATFORM {
+                @if frame.is_super_admin || section == Section::Companies {
+                    li { a href={ (PATH) "/" (segment) } aria-current=[current(section)] { (label) } }
+                }
+            }
+        }
     }
 }
 

@@ -20,7 +20,9 @@ mod mount;
 mod page;
 mod pages;
 mod path;
+mod platform;
 mod provider;
+mod refusal;
 mod session;
 
 pub use console::{Console, ConsoleOptions, ConsoleServices, DemoUser};

@@ -6,6 +6,7 @@ pub(crate) mod files;
 pub(crate) mod levels;
 pub(crate) mod matrix;
 pub(crate) mod overview;
+pub(crate) mod platform;
 pub(crate) mod provider;
 pub(crate) mod search;
 pub(crate) mod sign_in;

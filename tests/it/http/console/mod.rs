@@ -4,6 +4,7 @@ mod frame;
 mod levels;
 mod matrix;
 mod people;
+mod platform;
 mod protection;
 mod provider;
 mod review;

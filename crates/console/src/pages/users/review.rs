@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 
 use actix_web::http::StatusCode;
 use actix_web::{Either, HttpResponse};
-use iam_application::{DecisionContext, EditAssignments, EditedAssignments, Failure, PreviewPage, Requirement};
+use iam_application::{DecisionContext, EditAssignments, EditedAssignments, PreviewPage, Requirement};
 use iam_domain::{CompanyId, Period, UserId, UserLevel};
 use iam_permissions_cache::{Access, Consistency};
 use maud::{Markup, html};
 
 use super::edit::{Form, Operation, Problems, level_control, period_controls, users};
 use super::effect::{Effect, People};
+use super::names::names_of;
 use super::person::{count, person, user_path};
 use super::refusal::Refused;
 use crate::authorized::{AssignLevels, Authorized, Submitted};
@@ -96,23 +97,6 @@ async fn preview(page: &Authorized<AssignLevels>, mut change: EditAssignments) -
         Ok(found) => Ok(Outcome::Effect { found, is_later: true }),
         Err(failure) => Ok(Outcome::Refused(Refused::of(failure)?)),
     }
-}
-
-/// Returns the display names of these users, as far as they have profiles.
-async fn names_of(page: &Authorized<AssignLevels>, users: BTreeSet<UserId>) -> Result<People, PageError> {
-    let mut people = People::new();
-    if !page.meets(Requirement::ReadProfiles).await? {
-        return Ok(people);
-    }
-    for user in users.into_iter().take(2 * LISTED_USERS) {
-        let profile = match page.application().user_profile(page.company, user).await {
-            Ok(profile) => profile,
-            Err(Failure::NotFound(_)) => None,
-            Err(failure) => return Err(failure.into()),
-        };
-        people.extend(profile.and_then(|profile| profile.display_name).map(|name| (user, name)));
-    }
-    Ok(people)
 }
 
 async fn render(

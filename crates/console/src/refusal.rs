@@ -1,0 +1,47 @@
+//! The reason why a change is refused, as a form shows it.
+
+use iam_application::{Failure, FieldError};
+use maud::{Markup, html};
+
+use crate::error::PageError;
+
+/// The reason why a change is refused.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    message: String,
+    details: Vec<String>,
+}
+
+impl Refused {
+    /// Returns the reason.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`PageError`] if the change failed for a reason that is not about the change.
+    pub(crate) fn of(failure: Failure) -> Result<Self, PageError> {
+        let texts = |errors: Vec<FieldError>| errors.into_iter().map(|error| error.message).collect();
+        let (message, details) = match failure {
+            Failure::ForbiddenChange { message, errors } | Failure::InUse { message, errors } => {
+                (message, texts(errors))
+            }
+            Failure::Conflict(message) => (message, Vec::new()),
+            Failure::Invalid(errors) => ("The change is not valid".to_owned(), texts(errors)),
+            Failure::QuotaExceeded { quota, limit } => {
+                (format!("The company has reached its quota {}: {limit}", quota.key()), Vec::new())
+            }
+            Failure::NotFound(what) => (format!("{what} not found"), Vec::new()),
+            other => return Err(other.into()),
+        };
+        Ok(Self { message, details })
+    }
+
+    /// Returns the reason as a notice.
+    pub(crate) fn notice(&self, title: &str) -> Markup {
+        html! {
+            div.notice.error role="alert" {
+                p { strong { (title) } " " bdi { (self.message) } "." }
+                @if !self.details.is_empty() { ul { @for detail in &self.details { li { bdi { (detail) } "." } } } }
+            }
+        }
+    }
+}
