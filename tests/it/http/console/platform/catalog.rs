@@ -81,7 +81,7 @@ async fn a_refused_entry_keeps_what_was_typed() {
     let scene = Scene::new(TestApi::memory().await).await;
     let browser = &scene.super_admin;
     for (kind, fields, expected) in [
-        ("views", vec![("name", "Twice"), ("url", "/home")], "A view with this URL already exists"),
+        ("views", vec![("name", "Twice"), ("url", "/home")], "A view with this url already exists"),
         ("features", vec![("name", "Twice"), ("key", "iam.more")], "reserved for the service"),
         ("modules", vec![("name", "Twice"), ("code", "core"), ("priority", "standard")], "already exists"),
     ] {

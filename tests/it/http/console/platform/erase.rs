@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::scene::{Scene, assert_contains, content};
 use super::companies::tag_of;
-use crate::support::api::{TestApi, both_adapters};
+use crate::support::api::both_adapters;
 
 both_adapters! {
     /// A suspended company is erased after its name was typed, with its keys and its audit log. An active company is not.

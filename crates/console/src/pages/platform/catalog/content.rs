@@ -112,7 +112,7 @@ impl ContentForm {
                 @if self.candidates.is_empty() {
                     p.muted { "The catalog contains none." }
                 } @else {
-                    ul.boxes tabindex="0" aria-labelledby=(self.part) {
+                    ul.boxes aria-labelledby=(self.part) {
                         @for Candidate { id, label } in &self.candidates {
                             li { (check_box(MEMBER, id, self.members.contains(id), label)) }
                         }

@@ -14,7 +14,7 @@ use crate::authorized::{Authorized, Submitted, SuperAdmin};
 use crate::error::PageError;
 use crate::layout::{Section, company_name, csrf_field, suspended, time};
 use crate::page::{Page, see_other};
-use crate::path::company_path;
+use crate::path::{PATH, company_path};
 use crate::refusal::Refused;
 
 const NAME: Control = Control::line("name", "Name").required();
@@ -97,6 +97,7 @@ async fn render(
             (name_form(&company, &tag, not_renamed.as_ref(), csrf))
             (modules_section(id, &modules, &company.modules, csrf))
             (ceilings_section(&company, &ceilings))
+            (menu_section(&company))
             (quotas_section(&quotas))
             (status_section(&company))
         }
@@ -154,6 +155,16 @@ fn ceilings_section(company: &Company, ceilings: &Ceilings) -> Markup {
                 }
             }
             p { a.button href=(company_path(company.id, "settings/ceilings")) { "Show and change the ceilings" } }
+        }
+    }
+}
+
+fn menu_section(company: &Company) -> Markup {
+    html! {
+        section.panel {
+            h2 { "Menu" }
+            p { "Besides the common menu, the company has " (company.menu_items) " menu items and sub-items of its own." }
+            p { a.button href={ (PATH) "/catalog/menu?company=" (company.id) } { "Show and change the menu of the company" } }
         }
     }
 }
