@@ -11,7 +11,7 @@ use fantoccini::{Client, Locator};
 pub const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
 
 /// Timeout for the start of the service.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Returns the value of an environment variable that `run.sh` sets.
 pub fn variable(name: &str) -> String {

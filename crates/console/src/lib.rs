@@ -22,6 +22,7 @@ mod pages;
 mod path;
 mod platform;
 mod provider;
+mod quantity;
 mod refusal;
 mod session;
 

@@ -39,6 +39,8 @@ fn routes(config: &mut ServiceConfig) {
         .route("/sign-in/callback", web::get().to(pages::provider::callback))
         .route("/sign-out/provider/{number}", web::get().to(pages::provider::end))
         .route("/sign-out", web::post().to(pages::sign_in::sign_out))
+        .route("/health", web::get().to(pages::health::page::show))
+        .route("/health/figures", web::get().to(pages::health::page::refresh))
         .route("/companies", web::get().to(pages::companies::list))
         .route("/companies", web::post().to(pages::platform::create::create))
         .route("/companies/new", web::get().to(pages::platform::create::show))

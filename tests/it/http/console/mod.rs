@@ -1,6 +1,7 @@
 //! Tests of the admin console without a browser.
 
 mod frame;
+mod health;
 mod levels;
 mod matrix;
 mod people;

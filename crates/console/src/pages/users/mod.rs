@@ -6,6 +6,5 @@ pub(crate) mod list;
 pub(crate) mod names;
 mod permissions;
 pub(crate) mod person;
-mod refusal;
 pub(crate) mod review;
 pub(crate) mod user;

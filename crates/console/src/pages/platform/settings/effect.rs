@@ -6,7 +6,8 @@ use iam_domain::{Catalog, CellChange, CellCounts, CompanyId};
 use maud::{Markup, html};
 
 use crate::pages::users::effect::{People, cell_name};
-use crate::pages::users::person::{count, person, user_path};
+use crate::pages::users::person::{person, user_path};
+use crate::quantity::count;
 
 /// Maximum number of permissions that are listed.
 const LISTED_CELLS: usize = 100;

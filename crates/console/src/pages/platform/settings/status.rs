@@ -12,8 +12,8 @@ use crate::authorized::{Authorized, Submitted, SuperAdmin};
 use crate::error::PageError;
 use crate::layout::{Section, company_name, csrf_field, suspended};
 use crate::page::{Page, see_other};
-use crate::pages::users::person::count;
 use crate::path::company_path;
+use crate::quantity::count;
 use crate::refusal::Refused;
 
 /// The form that confirms the change.
