@@ -66,8 +66,10 @@ policies! {
     AssignLevels: AssignLevels;
     /// People who may find the users whom a check allows.
     FindAllowed: FindAllowed;
-    /// People who may end the sessions of users.
+    /// People who may end the sessions of users, and manage API keys.
     ManageCredentials: ManageCredentials;
+    /// Super admins.
+    SuperAdmin: SuperAdmin;
 }
 
 /// A signed-in person, who is not authorized for anything yet.
@@ -168,13 +170,29 @@ impl SignedIn {
     }
 
     /// Returns the context of a change that the person makes with this request.
-    fn context(&self) -> RequestContext {
+    pub(crate) fn context(&self) -> RequestContext {
         RequestContext {
             request_id: Some(self.account.request_id()),
             issued_at: self.identity.issued_at(),
             external_id: self.identity.external_id().map(Arc::new),
             ..RequestContext::from(self.caller())
         }
+    }
+
+    /// Reads the form that the authorized person has sent. From now on, the request may have effects.
+    pub(crate) async fn read_form<T: DeserializeOwned>(
+        &self,
+        request: &HttpRequest,
+        payload: &mut Payload,
+    ) -> Result<(T, Fields), PageError> {
+        let read = form::read(request, payload, &self.session).await?;
+        self.account.begin_change()?;
+        Ok(read)
+    }
+
+    /// Returns the rules by which a text of the person identifies a user.
+    pub(crate) fn user_names(&self) -> UserNames<'_> {
+        UserNames::of_caller(&self.console.services.verifier, self.caller())
     }
 
     /// Returns a token for the forms of a page.
@@ -304,16 +322,17 @@ impl<P: Policy> Authorized<P> {
     ///
     /// Returns [`UserNameError`] if the text does not identify a user.
     pub(crate) fn user_named(&self, text: &str) -> Result<NamedUser, UserNameError> {
-        self.user_names().user(text)
+        self.signed_in.user_names().user(text)
     }
 
     /// Returns the tolerated clock skew between this service and token issuers.
     pub(crate) fn clock_skew(&self) -> Duration {
-        self.user_names().clock_skew()
+        self.signed_in.user_names().clock_skew()
     }
 
-    fn user_names(&self) -> UserNames<'_> {
-        UserNames::of_caller(&self.signed_in.console.services.verifier, self.caller())
+    /// Returns the context of a change that the person makes with this request, for a use case that makes several changes.
+    pub(crate) fn context(&self) -> RequestContext {
+        self.signed_in.context()
     }
 
     /// Returns the current time.
@@ -369,8 +388,7 @@ impl<P: Policy, T: DeserializeOwned + 'static> FromRequest for Submitted<P, T> {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let authorized = Authorized::<P>::of(&request).await?;
-            let (form, fields) = form::read(&request, &mut payload, &authorized.signed_in.session).await?;
-            authorized.signed_in.account.begin_change()?;
+            let (form, fields) = authorized.signed_in.read_form(&request, &mut payload).await?;
             Ok(Self { authorized, form, fields })
         })
     }

@@ -20,6 +20,7 @@ mod mount;
 mod page;
 mod pages;
 mod path;
+mod platform;
 mod provider;
 mod quantity;
 mod refusal;
