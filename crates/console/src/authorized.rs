@@ -64,8 +64,12 @@ policies! {
     ManagePermissions: ManagePermissions;
     /// People who may assign levels to users.
     AssignLevels: AssignLevels;
+    /// People who may check other users.
+    CheckOthers: CheckOthers;
     /// People who may find the users whom a check allows.
     FindAllowed: FindAllowed;
+    /// People who may read the audit log.
+    ReadAudit: ReadAudit;
     /// People who may end the sessions of users, and manage API keys.
     ManageCredentials: ManageCredentials;
     /// Super admins.
@@ -173,6 +177,7 @@ impl SignedIn {
     pub(crate) fn context(&self) -> RequestContext {
         RequestContext {
             request_id: Some(self.account.request_id()),
+            console: true,
             issued_at: self.identity.issued_at(),
             external_id: self.identity.external_id().map(Arc::new),
             ..RequestContext::from(self.caller())
@@ -188,6 +193,24 @@ impl SignedIn {
         let read = form::read(request, payload, &self.session).await?;
         self.account.begin_change()?;
         Ok(read)
+    }
+
+    /// Charges further requests to the budgets, for a page that does the work of several operations of the API.
+    pub(crate) fn charge(&self, company: Option<CompanyId>, requests: usize) -> Result<(), PageError> {
+        for _ in 0..requests {
+            self.account.admit(self.caller(), self.reserve)?;
+            self.account.authorize(company, self.reserve)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the user that a text identifies, by the same rules as in requests of the API.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`UserNameError`] if the text does not identify a user.
+    pub(crate) fn user_named(&self, text: &str) -> Result<NamedUser, UserNameError> {
+        self.user_names().user(text)
     }
 
     /// Returns the rules by which a text of the person identifies a user.
@@ -227,7 +250,7 @@ impl SignedIn {
 
 /// A signed-in person who meets the requirement of the policy `P` in the company of the page.
 pub(crate) struct Authorized<P> {
-    signed_in: SignedIn,
+    pub(crate) signed_in: SignedIn,
     pub(crate) company: CompanyId,
     pub(crate) details: CompanyDetails,
     /// The requirements of the sections that the person meets in the company.
@@ -263,12 +286,7 @@ impl<P: Policy> Authorized<P> {
 
     /// Charges further requests to the budgets, for a page that does the work of several operations of the API.
     pub(crate) fn charge(&self, requests: usize) -> Result<(), PageError> {
-        let SignedIn { account, reserve, .. } = &self.signed_in;
-        for _ in 0..requests {
-            account.admit(self.caller(), *reserve)?;
-            account.authorize(Some(self.company), *reserve)?;
-        }
-        Ok(())
+        self.signed_in.charge(Some(self.company), requests)
     }
 
     /// Executes a change. Compilation fails if the policy and the change have different requirements.
@@ -322,7 +340,7 @@ impl<P: Policy> Authorized<P> {
     ///
     /// Returns [`UserNameError`] if the text does not identify a user.
     pub(crate) fn user_named(&self, text: &str) -> Result<NamedUser, UserNameError> {
-        self.signed_in.user_names().user(text)
+        self.signed_in.user_named(text)
     }
 
     /// Returns the tolerated clock skew between this service and token issuers.

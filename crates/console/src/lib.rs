@@ -11,6 +11,7 @@
 mod assets;
 mod authorized;
 mod console;
+mod csv;
 mod error;
 mod form;
 mod guard;

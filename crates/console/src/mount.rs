@@ -51,6 +51,7 @@ fn routes(config: &mut ServiceConfig) {
         .configure(matrix)
         .configure(users)
         .configure(decisions)
+        .configure(audit)
         .configure(settings)
         .configure(credentials)
         .configure(catalog);
@@ -89,8 +90,17 @@ fn users(config: &mut ServiceConfig) {
 fn decisions(config: &mut ServiceConfig) {
     config
         .route("/companies/{company}/why", web::get().to(pages::decisions::why::show))
+        .route("/companies/{company}/view-as", web::get().to(pages::view_as::page::show))
         .route("/companies/{company}/who-can", web::get().to(pages::decisions::who_can::show))
         .route("/companies/{company}/who-can.csv", web::get().to(pages::decisions::export::show));
+}
+
+fn audit(config: &mut ServiceConfig) {
+    config
+        .route("/audit", web::get().to(pages::audit::list::of_platform))
+        .route("/audit.csv", web::get().to(pages::audit::export::of_platform))
+        .route("/companies/{company}/audit", web::get().to(pages::audit::list::of_company))
+        .route("/companies/{company}/audit.csv", web::get().to(pages::audit::export::of_company));
 }
 
 fn settings(config: &mut ServiceConfig) {

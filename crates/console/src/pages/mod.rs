@@ -1,5 +1,6 @@
 //! The pages, each in a file of its own.
 
+pub(crate) mod audit;
 pub(crate) mod companies;
 pub(crate) mod decisions;
 pub(crate) mod files;
@@ -13,3 +14,4 @@ pub(crate) mod search;
 pub(crate) mod sign_in;
 pub(crate) mod start;
 pub(crate) mod users;
+pub(crate) mod view_as;

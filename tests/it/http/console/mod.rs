@@ -1,5 +1,7 @@
 //! Tests of the admin console without a browser.
 
+mod audit;
+mod fixes;
 mod frame;
 mod health;
 mod levels;
@@ -12,3 +14,4 @@ mod review;
 mod scene;
 mod sessions;
 mod sign_in;
+mod view_as;
