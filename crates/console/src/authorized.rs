@@ -70,8 +70,10 @@ policies! {
     FindAllowed: FindAllowed;
     /// People who may read the audit log.
     ReadAudit: ReadAudit;
-    /// People who may end the sessions of users.
+    /// People who may end the sessions of users, and manage API keys.
     ManageCredentials: ManageCredentials;
+    /// Super admins.
+    SuperAdmin: SuperAdmin;
 }
 
 /// A signed-in person, who is not authorized for anything yet.
@@ -172,7 +174,7 @@ impl SignedIn {
     }
 
     /// Returns the context of a change that the person makes with this request.
-    fn context(&self) -> RequestContext {
+    pub(crate) fn context(&self) -> RequestContext {
         RequestContext {
             request_id: Some(self.account.request_id()),
             console: true,
@@ -180,6 +182,17 @@ impl SignedIn {
             external_id: self.identity.external_id().map(Arc::new),
             ..RequestContext::from(self.caller())
         }
+    }
+
+    /// Reads the form that the authorized person has sent. From now on, the request may have effects.
+    pub(crate) async fn read_form<T: DeserializeOwned>(
+        &self,
+        request: &HttpRequest,
+        payload: &mut Payload,
+    ) -> Result<(T, Fields), PageError> {
+        let read = form::read(request, payload, &self.session).await?;
+        self.account.begin_change()?;
+        Ok(read)
     }
 
     /// Charges further requests to the budgets, for a page that does the work of several operations of the API.
@@ -200,7 +213,8 @@ impl SignedIn {
         self.user_names().user(text)
     }
 
-    fn user_names(&self) -> UserNames<'_> {
+    /// Returns the rules by which a text of the person identifies a user.
+    pub(crate) fn user_names(&self) -> UserNames<'_> {
         UserNames::of_caller(&self.console.services.verifier, self.caller())
     }
 
@@ -334,6 +348,11 @@ impl<P: Policy> Authorized<P> {
         self.signed_in.user_names().clock_skew()
     }
 
+    /// Returns the context of a change that the person makes with this request, for a use case that makes several changes.
+    pub(crate) fn context(&self) -> RequestContext {
+        self.signed_in.context()
+    }
+
     /// Returns the current time.
     pub(crate) fn now(&self) -> Timestamp {
         self.signed_in.console.services.clock.now()
@@ -387,8 +406,7 @@ impl<P: Policy, T: DeserializeOwned + 'static> FromRequest for Submitted<P, T> {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let authorized = Authorized::<P>::of(&request).await?;
-            let (form, fields) = form::read(&request, &mut payload, &authorized.signed_in.session).await?;
-            authorized.signed_in.account.begin_change()?;
+            let (form, fields) = authorized.signed_in.read_form(&request, &mut payload).await?;
             Ok(Self { authorized, form, fields })
         })
     }

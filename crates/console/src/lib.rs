@@ -21,6 +21,7 @@ mod mount;
 mod page;
 mod pages;
 mod path;
+mod platform;
 mod provider;
 mod quantity;
 mod refusal;

@@ -7,6 +7,8 @@ use actix_web::{HttpResponse, ResponseError};
 use crate::console::Console;
 use crate::error::PageError;
 use crate::guard::guard;
+use crate::pages::platform::catalog::editor;
+use crate::pages::platform::catalog::kind::Kind;
 use crate::path::PATH;
 use crate::session::Sessions;
 use crate::{assets, pages};
@@ -40,6 +42,8 @@ fn routes(config: &mut ServiceConfig) {
         .route("/health", web::get().to(pages::health::page::show))
         .route("/health/figures", web::get().to(pages::health::page::refresh))
         .route("/companies", web::get().to(pages::companies::list))
+        .route("/companies", web::post().to(pages::platform::create::create))
+        .route("/companies/new", web::get().to(pages::platform::create::show))
         .route("/companies/options", web::get().to(pages::companies::options))
         .route("/companies/{company}", web::get().to(pages::overview::show))
         .route("/companies/{company}/search", web::get().to(pages::search::show))
@@ -47,7 +51,10 @@ fn routes(config: &mut ServiceConfig) {
         .configure(matrix)
         .configure(users)
         .configure(decisions)
-        .configure(audit);
+        .configure(audit)
+        .configure(settings)
+        .configure(credentials)
+        .configure(catalog);
 }
 
 fn levels(config: &mut ServiceConfig) {
@@ -94,6 +101,62 @@ fn audit(config: &mut ServiceConfig) {
         .route("/audit.csv", web::get().to(pages::audit::export::of_platform))
         .route("/companies/{company}/audit", web::get().to(pages::audit::list::of_company))
         .route("/companies/{company}/audit.csv", web::get().to(pages::audit::export::of_company));
+}
+
+fn settings(config: &mut ServiceConfig) {
+    use pages::platform::settings::{ceilings, erase, modules, overview, status};
+    config
+        .route("/companies/{company}/settings", web::get().to(overview::show))
+        .route("/companies/{company}/settings/name", web::post().to(overview::rename))
+        .route("/companies/{company}/settings/modules", web::post().to(modules::save))
+        .route("/companies/{company}/settings/modules/review", web::post().to(modules::review))
+        .route("/companies/{company}/settings/ceilings", web::get().to(ceilings::show))
+        .route("/companies/{company}/settings/ceilings", web::post().to(ceilings::with_draft))
+        .route("/companies/{company}/settings/ceilings/review", web::post().to(ceilings::review))
+        .route("/companies/{company}/settings/ceilings/save", web::post().to(ceilings::save))
+        .route("/companies/{company}/settings/status", web::get().to(status::show))
+        .route("/companies/{company}/settings/status", web::post().to(status::change))
+        .route("/companies/{company}/settings/erase", web::get().to(erase::show))
+        .route("/companies/{company}/settings/erase", web::post().to(erase::erase));
+}
+
+fn credentials(config: &mut ServiceConfig) {
+    use pages::platform::{api_keys, issuers};
+    config
+        .route("/api-keys", web::get().to(api_keys::list::show))
+        .route("/api-keys", web::post().to(api_keys::create::create))
+        .route("/api-keys/new", web::get().to(api_keys::create::show))
+        .route("/api-keys/{key}", web::get().to(api_keys::key::show))
+        .route("/api-keys/{key}/revoke", web::post().to(api_keys::key::revoke))
+        .route("/issuers", web::get().to(issuers::show));
+}
+
+fn catalog(config: &mut ServiceConfig) {
+    use pages::platform::catalog::{features, menu, menu_items, modules, order, sub_items, views};
+    config
+        .route("/catalog", web::get().to(views::list))
+        .route("/catalog/views", web::get().to(views::list))
+        .route("/catalog/features", web::get().to(features::list))
+        .route("/catalog/modules", web::get().to(modules::list))
+        .route("/catalog/menu", web::get().to(menu::show))
+        .route("/catalog/menu/move", web::post().to(order::change));
+    entries::<views::Views>(config);
+    entries::<features::Features>(config);
+    entries::<modules::Modules>(config);
+    entries::<menu_items::MenuItems>(config);
+    entries::<sub_items::SubItems>(config);
+}
+
+/// Mounts the forms of a kind of entries of the catalog.
+fn entries<K: Kind>(config: &mut ServiceConfig) {
+    let path = |page: &str| format!("/catalog/{}{page}", K::SEGMENT);
+    config
+        .route(&path(""), web::post().to(editor::create::<K>))
+        .route(&path("/new"), web::get().to(editor::new::<K>))
+        .route(&path("/{id}"), web::get().to(editor::show::<K>))
+        .route(&path("/{id}"), web::post().to(editor::update::<K>))
+        .route(&path("/{id}/delete"), web::post().to(editor::delete::<K>))
+        .route(&path("/{id}/{part}"), web::post().to(editor::set_content::<K>));
 }
 
 async fn not_found() -> HttpResponse {

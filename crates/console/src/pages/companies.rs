@@ -1,8 +1,8 @@
-//! The list of companies: those of the signed-in person, or all companies for super admins.
+//! The list of companies: those of the signed-in person, or all companies for super admins, who can also create companies.
 
 use actix_web::web::Query;
 use iam_application::{CompanyOrder, ListCompanies, PageRequest, Requirement};
-use iam_domain::{CompanyDetails, CompanyId};
+use iam_domain::{CompanyDetails, CompanyId, CompanyStatus};
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -23,7 +23,13 @@ const OPTIONS: u64 = 8;
 pub(crate) struct Search {
     #[serde(default)]
     q: String,
+    /// The status of the companies. Only super admins filter by it.
+    #[serde(default)]
+    status: String,
     cursor: Option<String>,
+    /// The name of the company that was just erased.
+    #[serde(default)]
+    erased: String,
 }
 
 /// The companies on a page, and the cursor of the next page.
@@ -34,8 +40,9 @@ async fn find(person: &SignedIn, search: &Search, limit: u64) -> Result<Found, P
     let page = PageRequest { limit, cursor: search.cursor.clone(), include_total: false };
     if caller.is_super_admin() {
         person.authorize_on_platform(Requirement::SuperAdmin).await?;
+        let status = search.status.as_str();
         let search = Some(text).filter(|text| !text.is_empty()).map(str::to_owned);
-        let request = ListCompanies { status: None, search, order: CompanyOrder::Name, page };
+        let request = ListCompanies { status: status.parse().ok(), search, order: CompanyOrder::Name, page };
         let found = person.application().list_companies(caller, &request).await?;
         let companies = found.elements.into_iter().map(|company| (company.id, company.details)).collect();
         return Ok((companies, found.next_cursor));
@@ -48,18 +55,28 @@ async fn find(person: &SignedIn, search: &Search, limit: u64) -> Result<Found, P
 /// `GET /console/companies`
 pub(crate) async fn list(person: SignedIn, search: Query<Search>) -> Result<Page, PageError> {
     let (companies, next) = find(&person, &search, PAGE).await?;
+    let is_super_admin = person.caller().is_super_admin();
     person.page("Companies", Section::Companies, |_| {
         html! {
-            header { h1 { "Companies" } }
+            header {
+                h1 { "Companies" }
+                @if is_super_admin {
+                    div.actions { a.button.primary href={ (PATH) "/companies/new" } { "New company" } }
+                }
+            }
+            @if !search.erased.is_empty() {
+                div.notice role="status" { p { "The company " bdi { (search.erased) } " was erased." } }
+            }
             form.toolbar role="search" aria-label="List of companies" {
                 div {
                     label for="q" { "Name or id" }
                     input #q type="search" name="q" value=(search.q) maxlength="255" data-search;
                 }
+                @if is_super_admin { (status_control(&search.status)) }
                 button type="submit" { "Search" }
             }
             @if companies.is_empty() {
-                div.empty { p { "No company was found." } }
+                div.empty { p { (none_found(is_super_admin, &search)) } }
             } @else {
                 div.scroll {
                     table {
@@ -76,17 +93,41 @@ pub(crate) async fn list(person: SignedIn, search: Query<Search>) -> Result<Page
                     }
                 }
             }
-            (pager(&search.q, next.as_deref()))
+            (pager(&search, next.as_deref()))
         }
     })
 }
 
-fn pager(search: &str, next: Option<&str>) -> Markup {
+/// Returns the text of an empty list.
+fn none_found(is_super_admin: bool, search: &Search) -> &'static str {
+    match search.q.trim().is_empty() && search.status.is_empty() {
+        true if is_super_admin => "There are no companies yet.",
+        true => "You are not a member of a company.",
+        false => "No company was found.",
+    }
+}
+
+fn status_control(selected: &str) -> Markup {
+    html! {
+        div {
+            label for="status" { "Status" }
+            select #status name="status" {
+                option value="" { "Any" }
+                @for (status, label) in [(CompanyStatus::Active, "Active"), (CompanyStatus::Suspended, "Suspended")] {
+                    option value=(status) selected[status.as_str() == selected] { (label) }
+                }
+            }
+        }
+    }
+}
+
+fn pager(search: &Search, next: Option<&str>) -> Markup {
     let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+    let (q, status) = (encoded(&search.q), encoded(&search.status));
     html! {
         @if let Some(next) = next {
             nav.pager aria-label="Pages" {
-                a.button href={ (PATH) "/companies?q=" (encoded(search)) "&cursor=" (encoded(next)) } { "Next page" }
+                a.button href={ (PATH) "/companies?q=" (q) "&status=" (status) "&cursor=" (encoded(next)) } { "Next page" }
             }
         }
     }

@@ -8,6 +8,7 @@ pub(crate) mod health;
 pub(crate) mod levels;
 pub(crate) mod matrix;
 pub(crate) mod overview;
+pub(crate) mod platform;
 pub(crate) mod provider;
 pub(crate) mod search;
 pub(crate) mod sign_in;

@@ -7,6 +7,7 @@ mod health;
 mod levels;
 mod matrix;
 mod people;
+mod platform;
 mod protection;
 mod provider;
 mod review;

@@ -4,6 +4,7 @@ mod deciding;
 pub(crate) mod edit;
 pub(crate) mod effect;
 pub(crate) mod list;
+pub(crate) mod names;
 pub(crate) mod permissions;
 pub(crate) mod person;
 pub(crate) mod review;
