@@ -1,13 +1,14 @@
 //! Tests of the reasons why parts of the menu are hidden.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 
-use common::{Level, World, feature, level, uuid, view};
+use common::{FEATURES, Level, VIEWS, World, config, feature, level, uuid, view, world};
 use iam_domain::{
-    CompanyStatus, FeatureKey, Hidden, Label, Menu, MenuItem, MenuItemId, Priority, Reason, Scope, Snapshot,
+    Action, CompanyStatus, FeatureKey, Hidden, Label, Menu, MenuItem, MenuItemId, Priority, Reason, Scope, Snapshot,
     SubMenuItem, SubMenuItemId, Timestamp, ViewState,
 };
+use proptest::prelude::*;
 
 fn label(text: &str) -> Label {
     Label::parse(text).unwrap()
@@ -129,4 +130,45 @@ fn the_items_of_both_menus_are_merged_in_their_order() {
     let found = snapshot.menu([&common, &own]);
     let labels: Vec<_> = found.iter().map(|found| found.item.label.as_str()).collect();
     assert_eq!(labels, ["Item 1", "Item 2", "Item 3", "Item 0"]);
+}
+
+/// Returns a menu with an item for each view and each feature, each with sub-items for the same targets, and one item
+/// without targets. Some targets do not exist.
+fn menu_of_everything() -> Menu {
+    let views = (0..=VIEWS).map(|number| (Some(view(number)), None));
+    let features = (0..=FEATURES).map(|number| (None, Some(feature(number))));
+    let both = (0..=FEATURES).map(|number| (Some(view(number)), Some(feature(number))));
+    let targets: Vec<_> = views.chain(features).chain(both).chain([(None, None)]).collect();
+    let mut menu = Menu::default();
+    for (number, (view_id, feature_id)) in targets.iter().copied().enumerate() {
+        let made = MenuItem { view_id, feature_id, ..item(number) };
+        let sub = SubMenuItem { view_id, feature_id, enabled: number % 3 > 0, ..sub_item(number, &made) };
+        menu.items.push(made);
+        menu.sub_items.push(sub);
+    }
+    menu
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn an_entry_is_visible_if_and_only_if_its_targets_are_allowed(world in world()) {
+        let (snapshot, none, menu) = (world.snapshot(), Menu::default(), menu_of_everything());
+        let is_allowed = |view: Option<_>, feature: Option<_>| {
+            let sees = view.is_none_or(|view| snapshot.view(view).allowed);
+            sees && feature.is_none_or(|feature| snapshot.feature(feature, &Action::read()).allowed)
+        };
+        let found = snapshot.menu([&none, &menu]);
+        prop_assert_eq!(found.len(), menu.items.len());
+        for found in found {
+            let [sub] = &found.sub_items[..] else { panic!("each item has one sub-item") };
+            let is_member = !world.levels.is_empty();
+            let sub_is_visible = is_member && sub.item.enabled && is_allowed(sub.item.view_id, sub.item.feature_id);
+            prop_assert_eq!(sub.hidden.is_none(), sub_is_visible);
+            let leads_somewhere = found.item.view_id.is_some() || sub_is_visible;
+            let is_visible = is_member && leads_somewhere && is_allowed(found.item.view_id, found.item.feature_id);
+            prop_assert_eq!(found.hidden.is_none(), is_visible);
+        }
+    }
 }

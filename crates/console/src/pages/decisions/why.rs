@@ -127,7 +127,8 @@ impl Explained {
                     p { a href=(user_path(self.company, user)) { "The user's levels and permissions" } }
                 }
             }
-            (self.gate(gate))
+            // An explanation does not disclose the modules and the ceilings to a non-member.
+            @if decision.reason != Reason::NoUserLevels { (self.gate(gate)) }
             @if let Some(ceiling) = ceiling {
                 section {
                     h2 { "Ceiling" }
@@ -139,7 +140,7 @@ impl Explained {
                     }
                 }
             }
-            (self.levels(levels))
+            @if decision.reason != Reason::NoUserLevels { (self.levels(levels)) }
             (self.suggestion(suggestion, csrf))
         }
     }
