@@ -18,6 +18,11 @@ const PAGE: u64 = 50;
 /// Number of companies in the menu of the header.
 const OPTIONS: u64 = 8;
 
+/// Number of memberships that are read at once to search them.
+const SEARCHED: u64 = 100;
+/// Maximum number of such reads for one page of results.
+const MAX_PAGES: usize = 10;
+
 /// The search text and the position in the list.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Search {
@@ -47,9 +52,27 @@ async fn find(person: &SignedIn, search: &Search, limit: u64) -> Result<Found, P
         let companies = found.elements.into_iter().map(|company| (company.id, company.details)).collect();
         return Ok((companies, found.next_cursor));
     }
-    let found = person.application().memberships(caller, person.identity.user(), &page).await?;
-    let companies = found.elements.into_iter().map(|of| (of.company, of.details)).collect();
-    Ok((companies, found.next_cursor))
+    let mut companies = Vec::new();
+    // The memberships of a user cannot be searched in the storage, but few users have more than one page of them.
+    let limit = if text.is_empty() { limit } else { SEARCHED };
+    let mut page = PageRequest { limit, ..page };
+    for _ in 0..MAX_PAGES {
+        let found = person.application().memberships(caller, person.identity.user(), &page).await?;
+        let found_companies = found.elements.into_iter().map(|of| (of.company, of.details));
+        companies.extend(found_companies.filter(|(id, details)| is_named(*id, details, text)));
+        page.cursor = found.next_cursor;
+        if text.is_empty() || page.cursor.is_none() {
+            break;
+        }
+    }
+    Ok((companies, page.cursor))
+}
+
+/// Returns `true` if the id of a company begins with the text, or its name contains it.
+fn is_named(id: CompanyId, details: &CompanyDetails, text: &str) -> bool {
+    let wanted = text.to_lowercase();
+    let is_in_name = details.name.as_ref().is_some_and(|name| name.as_str().to_lowercase().contains(&wanted));
+    is_in_name || id.to_string().starts_with(&wanted)
 }
 
 /// `GET /console/companies`
@@ -135,7 +158,10 @@ fn pager(search: &Search, next: Option<&str>) -> Markup {
 
 /// `GET /console/companies/options`: the companies in the menu of the header, without the frame.
 pub(crate) async fn options(person: SignedIn, search: Query<Search>) -> Result<Page, PageError> {
-    let (companies, next) = find(&person, &search, OPTIONS).await?;
+    let (mut companies, next) = find(&person, &search, OPTIONS).await?;
+    let shown = usize::try_from(OPTIONS).unwrap_or(usize::MAX);
+    let has_more = next.is_some() || companies.len() > shown;
+    companies.truncate(shown);
     Ok(Page::fragment(html! {
         @if companies.is_empty() { p.muted { "No company was found." } }
         ul {
@@ -143,6 +169,6 @@ pub(crate) async fn options(person: SignedIn, search: Query<Search>) -> Result<P
                 li { a href=(company_path(*id, "")) { (company_name(*id, details)) } " " (suspended(details)) }
             }
         }
-        @if next.is_some() { p.muted { "There are more. Type a longer text." } }
+        @if has_more { p.muted { "There are more. Type a longer text." } }
     }))
 }

@@ -89,7 +89,7 @@ fn reads_of(reads: &Reads, now: Timestamp) -> Markup {
 fn keys(issuer: &IssuerState) -> Markup {
     html! {
         @if !issuer.keys.is_empty() {
-            div.scroll {
+            div.scroll role="region" aria-label="Keys" tabindex="0" {
                 table {
                     caption { "Keys (" (issuer.keys.len()) ")" }
                     thead { tr { th scope="col" { "Id" } th scope="col" { "Algorithm" } } }

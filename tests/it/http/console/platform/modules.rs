@@ -78,3 +78,18 @@ async fn unknown_modules_are_refused() {
     assert_contains(&page, &["The modules are not saved.", "unknown module"]);
     assert!(!page.contains("Save the modules"), "{page}");
 }
+
+/// A change has the effect that was reviewed: if a user was added in the meantime, it is reviewed again.
+#[actix_web::test]
+async fn modules_are_saved_only_with_the_effect_that_was_reviewed() {
+    let scene = Scene::new(TestApi::memory().await).await;
+    let risks = scene.api.module_id("risks").await;
+    let review = scene.send(&scene.super_admin, "settings/modules/review", &[("module", &risks)]).await.expect(200);
+    assert_contains(&content(&review), &["3 users affected."]);
+    let level = scene.api.level_id(scene.company, "Member").await;
+    scene.api.assign(scene.company, crate::support::api::new_user(), &[&level]).await;
+    let again = confirm(&scene, &review).await.expect(409);
+    assert_contains(&content(&again), &["The modules are not saved.", "4 users affected."]);
+    confirm(&scene, &again).await.expect(303);
+    scene.send(&scene.super_admin, "settings/modules", &[("module", &risks)]).await.expect(400);
+}

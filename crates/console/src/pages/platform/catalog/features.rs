@@ -52,7 +52,10 @@ pub(crate) async fn list(page: OnPlatform<SuperAdmin>, place: Query<Place>) -> R
                 div.actions { a.button.primary href=(catalog_path("features/new", None)) { "New feature" } }
             }
             (deleted(&place.deleted))
-            p.muted { "A level allows each action of a feature with a scope: own, team, company or any." }
+            p.muted {
+                "Every feature has the actions " (Action::STANDARD.join(", ")) ", besides its custom actions. A level allows \
+                 each action with a scope: own, team, company or any."
+            }
             (search(Tab::Features, "Features", &place.q))
             @if found.is_empty() {
                 div.empty {

@@ -202,8 +202,8 @@ impl Tree {
                 input type="hidden" name="parent" value=(entry.parent.map(|id| id.to_string()).unwrap_or_default());
                 input type="hidden" name="before" value="";
                 input type="hidden" name="tag" value=(levels.get(&entry.parent).map_or("", String::as_str));
-                button name="to" value="up" aria-label=(label("up")) disabled[entry.is_first] { "↑" }
-                button name="to" value="down" aria-label=(label("down")) disabled[entry.is_last] { "↓" }
+                button name="to" value="up" title="Move up" aria-label=(label("up")) disabled[entry.is_first] { "↑" }
+                button name="to" value="down" title="Move down" aria-label=(label("down")) disabled[entry.is_last] { "↓" }
             }
         }
     }

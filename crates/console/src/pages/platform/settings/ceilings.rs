@@ -2,9 +2,9 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{Either, HttpResponse};
-use iam_application::{DecisionContext, Etag, Failure, IfMatch, PreviewPage, SetCompanyCeilings};
+use iam_application::{DecisionContext, Etag, IfMatch, Preview, SetCompanyCeilings};
 use iam_domain::escalation::Cell;
-use iam_domain::{Catalog, Ceilings, CompanyId, View, folded};
+use iam_domain::{Action, Catalog, Ceilings, CompanyId, View, folded};
 use iam_permissions_cache::{Access, AvailableCatalog, AvailableFeature, Consistency};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use super::super::control::refusal;
 use super::draft::{
     CHOICES, Difference, HIDE, differences, field_of, hidden_fields, may_have_ceilings, parse, requested, value_of,
 };
-use super::effect::{Effect, LISTED_USERS};
+use super::effect::{Effect, LISTED_USERS, reviewed};
 use crate::authorized::{Authorized, Submitted, SuperAdmin};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field};
@@ -33,6 +33,8 @@ pub(crate) struct Form {
     q: String,
     /// The entity tag of the stored ceilings.
     tag: String,
+    /// The versions of the company and of the catalog that were reviewed.
+    versions: String,
 }
 
 /// `GET /console/companies/{company}/settings/ceilings`
@@ -57,9 +59,9 @@ pub(crate) async fn review(sent: Submitted<SuperAdmin, Form>) -> Result<Page, Pa
 /// `POST /console/companies/{company}/settings/ceilings/save`
 pub(crate) async fn save(sent: Submitted<SuperAdmin, Form>) -> Result<Either<Page, HttpResponse>, PageError> {
     let Submitted { authorized: page, form, fields } = sent;
-    let draft = parse(&fields)?;
+    let (draft, versions) = (parse(&fields)?, reviewed(&form.versions)?);
     let (company, if_match) = (page.company, IfMatch::OneOf(vec![form.tag]));
-    match page.execute(SetCompanyCeilings { company, ceilings: requested(&draft), if_match }).await {
+    match page.execute_at(versions, SetCompanyCeilings { company, ceilings: requested(&draft), if_match }).await {
         Ok(_) => Ok(Either::Right(see_other(&company_path(company, "settings?done=ceilings")))),
         Err(failure) => {
             // The review is based on the current ceilings from now on.
@@ -204,7 +206,7 @@ impl Rows {
     }
 }
 
-fn action_control(draft: &Ceilings, feature: &AvailableFeature, action: &iam_domain::Action) -> Markup {
+fn action_control(draft: &Ceilings, feature: &AvailableFeature, action: &Action) -> Markup {
     let selected = value_of(draft.max_scope(feature.id, action));
     html! {
         label.small {
@@ -217,12 +219,6 @@ fn action_control(draft: &Ceilings, feature: &AvailableFeature, action: &iam_dom
     }
 }
 
-async fn preview(page: &Authorized<SuperAdmin>, draft: &Ceilings) -> Result<Result<PreviewPage, Failure>, PageError> {
-    let (company, ceilings) = (page.company, requested(draft));
-    let change = SetCompanyCeilings { company, ceilings, if_match: IfMatch::Absent };
-    Ok(page.preview(change, LISTED_USERS, true).await?.outcome)
-}
-
 async fn render_review(
     page: &Authorized<SuperAdmin>,
     tag: &str,
@@ -231,7 +227,9 @@ async fn render_review(
 ) -> Result<Page, PageError> {
     let company = page.company;
     let stored = page.application().company_ceilings(company).await?;
-    let (found, refused, status) = match preview(page, draft).await? {
+    let change = SetCompanyCeilings { company, ceilings: requested(draft), if_match: IfMatch::Absent };
+    let Preview { versions, outcome } = page.preview(change, LISTED_USERS, true).await?;
+    let (found, refused, status) = match outcome {
         Ok(found) => (Some(found), refused, StatusCode::OK),
         Err(failure) => (None, Some(refusal(failure)?), StatusCode::CONFLICT),
     };
@@ -239,25 +237,29 @@ async fn render_review(
     let catalog = access.catalog();
     let listed = found.iter().flat_map(|found| found.users.iter().map(|(user, _)| *user)).collect();
     let people = names_of(page, listed).await?;
+    let hidden = html! {
+        input type="hidden" name="tag" value=(tag);
+        input type="hidden" name="versions" value=(versions);
+        (hidden_fields(draft, |_| false))
+    };
     let page = page.page("Review the ceilings", Section::Settings, |csrf| {
         html! {
             header { h1 { "Review the ceilings" } p.muted { "Nothing is changed yet." } }
             @if let Some(refused) = &refused { (refused.notice("The ceilings are not saved.")) }
             (difference_table(catalog, &differences(&stored, draft)))
             @if let Some(found) = &found { (Effect { company, found, catalog, people: &people }.show()) }
-            (confirmation(company, tag, draft, found.is_some(), csrf))
+            (confirmation(company, &hidden, found.is_some(), csrf))
         }
     })?;
     Ok(page.with_status(status))
 }
 
-fn confirmation(company: CompanyId, tag: &str, draft: &Ceilings, may_save: bool, csrf: &str) -> Markup {
+fn confirmation(company: CompanyId, hidden: &Markup, may_save: bool, csrf: &str) -> Markup {
     let path = |page| company_path(company, page);
     html! {
         form method="post" action=(path("settings/ceilings")) {
             (csrf_field(csrf))
-            input type="hidden" name="tag" value=(tag);
-            (hidden_fields(draft, |_| false))
+            (hidden)
             div.buttons {
                 @if may_save {
                     button.primary type="submit" formaction=(path("settings/ceilings/save")) { "Save the ceilings" }
@@ -274,7 +276,7 @@ fn difference_table(catalog: &Catalog, differences: &[Difference]) -> Markup {
         @if differences.is_empty() {
             p { strong { "The ceilings stay the same." } }
         } @else {
-            div.scroll {
+            div.scroll role="region" aria-label="Changed ceilings" tabindex="0" {
                 table.effect {
                     caption { "Changed ceilings" }
                     thead { tr { th scope="col" { "Permission" } th scope="col" { "Before" } th scope="col" { "After" } } }

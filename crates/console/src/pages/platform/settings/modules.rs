@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use actix_web::http::StatusCode;
 use actix_web::{Either, HttpResponse};
-use iam_application::{DecisionContext, Etag, Failure, IfMatch, PreviewPage, SetCompanyModules, SwitchCompanyModule};
+use iam_application::{DecisionContext, Failure, IfMatch, Preview, SetCompanyModules, SwitchCompanyModule};
 use iam_domain::{Catalog, CompanyId, GrantedModule, Module, ModuleId};
 use iam_permissions_cache::Consistency;
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::super::control::{check_box, refusal, values};
-use super::effect::{Effect, LISTED_USERS};
+use super::effect::{Effect, LISTED_USERS, reviewed};
 use crate::authorized::{Authorized, Submitted, SuperAdmin};
 use crate::error::PageError;
 use crate::form::Fields;
@@ -27,9 +27,9 @@ pub(crate) struct Form {
     /// The module to enable (`on:` and its id) or to disable (`off:` and its id). If it is set, the check boxes have no effect.
     #[serde(default)]
     switch: String,
-    /// The entity tag of the company's modules. The review adds it.
+    /// The versions of the company and of the catalog that were reviewed.
     #[serde(default)]
-    tag: String,
+    versions: String,
 }
 
 /// The change that the form describes.
@@ -41,11 +41,10 @@ enum Requested {
     Switch(ModuleId, bool),
 }
 
-/// The form as it was sent, and the modules of the company that it is based on.
+/// The form as it was sent, and the modules that the company has now.
 struct Sent {
     requested: Requested,
     granted: Vec<GrantedModule>,
-    tag: String,
 }
 
 impl Requested {
@@ -133,19 +132,21 @@ pub(crate) async fn review(sent: Submitted<SuperAdmin, Form>) -> Result<Page, Pa
     let Submitted { authorized: page, form, fields } = sent;
     let requested = Requested::of(&form, &fields)?;
     let granted = page.application().company_modules(page.company).await?;
-    let tag = Etag::of(&granted)?.as_str().to_owned();
-    render(&page, &Sent { requested, granted, tag }, None).await
+    render(&page, &Sent { requested, granted }, None).await
 }
 
 /// `POST /console/companies/{company}/settings/modules`
 pub(crate) async fn save(sent: Submitted<SuperAdmin, Form>) -> Result<Either<Page, HttpResponse>, PageError> {
     let Submitted { authorized: page, form, fields } = sent;
     let requested = Requested::of(&form, &fields)?;
-    let (company, if_match) = (page.company, IfMatch::OneOf(vec![form.tag]));
+    let versions = reviewed(&form.versions)?;
+    let (company, if_match) = (page.company, IfMatch::Absent);
     let done = match requested.clone() {
-        Requested::Set(modules) => page.execute(SetCompanyModules { company, modules, if_match }).await.map(drop),
+        Requested::Set(modules) => {
+            page.execute_at(versions, SetCompanyModules { company, modules, if_match }).await.map(drop)
+        }
         Requested::Switch(module, enabled) => {
-            page.execute(SwitchCompanyModule { company, module, enabled, if_match }).await.map(drop)
+            page.execute_at(versions, SwitchCompanyModule { company, module, enabled, if_match }).await.map(drop)
         }
     };
     let Err(failure) = done else {
@@ -153,25 +154,20 @@ pub(crate) async fn save(sent: Submitted<SuperAdmin, Form>) -> Result<Either<Pag
     };
     let refused = refusal(failure)?;
     let granted = page.application().company_modules(company).await?;
-    let tag = Etag::of(&granted)?.as_str().to_owned();
-    let page = render(&page, &Sent { requested, granted, tag }, Some(refused)).await?;
+    let page = render(&page, &Sent { requested, granted }, Some(refused)).await?;
     Ok(Either::Left(page.with_status(StatusCode::CONFLICT)))
 }
 
-async fn preview(
-    page: &Authorized<SuperAdmin>,
-    requested: &Requested,
-) -> Result<Result<PreviewPage, Failure>, PageError> {
+async fn preview(page: &Authorized<SuperAdmin>, requested: &Requested) -> Result<Preview, Failure> {
     let (company, if_match) = (page.company, IfMatch::Absent);
-    let preview = match requested.clone() {
+    match requested.clone() {
         Requested::Set(modules) => {
-            page.preview(SetCompanyModules { company, modules, if_match }, LISTED_USERS, true).await?
+            page.preview(SetCompanyModules { company, modules, if_match }, LISTED_USERS, true).await
         }
         Requested::Switch(module, enabled) => {
-            page.preview(SwitchCompanyModule { company, module, enabled, if_match }, LISTED_USERS, true).await?
+            page.preview(SwitchCompanyModule { company, module, enabled, if_match }, LISTED_USERS, true).await
         }
-    };
-    Ok(preview.outcome)
+    }
 }
 
 async fn render(page: &Authorized<SuperAdmin>, sent: &Sent, refused: Option<Refused>) -> Result<Page, PageError> {
@@ -179,7 +175,8 @@ async fn render(page: &Authorized<SuperAdmin>, sent: &Sent, refused: Option<Refu
     let context = DecisionContext { caller, company, consistency: Consistency::Cached };
     let access = page.application().own_access(&context).await?;
     let catalog = access.catalog();
-    let (found, refused, status) = match preview(page, &sent.requested).await? {
+    let Preview { versions, outcome } = preview(page, &sent.requested).await?;
+    let (found, refused, status) = match outcome {
         Ok(found) => (Some(found), refused, StatusCode::OK),
         Err(failure) => (None, Some(refusal(failure)?), StatusCode::CONFLICT),
     };
@@ -195,7 +192,7 @@ async fn render(page: &Authorized<SuperAdmin>, sent: &Sent, refused: Option<Refu
             form method="post" action=(company_path(company, "settings/modules")) {
                 (csrf_field(csrf))
                 (sent.requested.fields())
-                input type="hidden" name="tag" value=(sent.tag);
+                input type="hidden" name="versions" value=(versions);
                 div.buttons {
                     @if found.is_some() { button.primary type="submit" { "Save the modules" } }
                     a.button href=(company_path(company, "settings")) { "Cancel" }

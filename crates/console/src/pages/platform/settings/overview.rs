@@ -12,7 +12,7 @@ use super::super::control::{Control, Problems, refusal, required};
 use super::modules::section as modules_section;
 use crate::authorized::{Authorized, Submitted, SuperAdmin};
 use crate::error::PageError;
-use crate::layout::{Section, company_name, csrf_field, suspended, time};
+use crate::layout::{Section, csrf_field, suspended, time};
 use crate::page::{Page, see_other};
 use crate::path::{PATH, company_path};
 use crate::refusal::Refused;
@@ -107,7 +107,6 @@ async fn render(
 fn facts(company: &Company) -> Markup {
     html! {
         dl.facts {
-            dt { "Company" } dd { (company_name(company.id, &company.details)) }
             dt { "Id" } dd.mono { (company.id) }
             dt { "Provisioned" }
             dd {
@@ -186,7 +185,7 @@ fn quotas_section(quotas: &CompanyQuotas) -> Markup {
     html! {
         section.panel {
             h2 { "Quotas" }
-            div.scroll {
+            div.scroll role="region" aria-label="Quotas" tabindex="0" {
                 table {
                     caption.visually-hidden { "Quotas" }
                     thead {
