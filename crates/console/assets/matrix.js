@@ -103,6 +103,14 @@ const setUpTable = () => {
   const ruleOf = (cell) => [...cell.classList].find((name) => name in labels) ?? "n";
   const isLocked = (cell) => cell.classList.contains("p") && !mayEditPinned;
 
+  /** Returns what the ceiling of a row leaves of a rule, or an empty text if it does not limit the rule. */
+  const cappedIn = ({ dataset: { max } }, rule) => {
+    const scopes = ["o", "t", "c", "a"];
+    if (max === undefined || !scopes.includes(rule)) return "";
+    if (max === "none") return "no effect: ceiling";
+    return scopes.indexOf(rule) > scopes.indexOf(max) ? `capped at ${labels[max]}` : "";
+  };
+
   /** Shows a rule in a cell. `before` is the rule without the draft. */
   const paint = (cell, rule, before) => {
     cell.classList.remove(...order);
@@ -111,8 +119,17 @@ const setUpTable = () => {
     if (cell.firstChild?.nodeType === Node.TEXT_NODE) cell.firstChild.data = text;
     else cell.prepend(text);
     cell.classList.toggle("edited", rule !== before);
-    const ceiling = cell.querySelector("[data-ceiling]");
-    if (ceiling) ceiling.hidden = rule !== before;
+    const capped = cappedIn(cell.parentElement, rule);
+    let ceiling = cell.querySelector("[data-ceiling]");
+    if (!ceiling && capped) {
+      ceiling = document.createElement("small");
+      ceiling.dataset.ceiling = "";
+      cell.append(ceiling);
+    }
+    if (ceiling) {
+      ceiling.textContent = capped;
+      ceiling.hidden = !capped;
+    }
     if (rule === before) cell.removeAttribute("title");
     else cell.title = `Was: ${labels[before] || "inherit"}`;
   };

@@ -8,8 +8,9 @@ use crate::authorized::{Authorized, Member};
 use crate::error::PageError;
 use crate::layout::{Section, company_name, suspended, time};
 use crate::page::Page;
-use crate::pages::audit::actions::{capitalized, did};
 use crate::pages::audit::filter::log_path;
+use crate::pages::audit::log::Log;
+use crate::pages::audit::record::Records;
 
 /// Number of changes on the page.
 const CHANGES: u64 = 10;
@@ -38,7 +39,7 @@ pub(crate) async fn show(page: Authorized<Member>) -> Result<Page, PageError> {
                     ul.chips { @for granted in &company.modules { li.chip { bdi { (granted.module.name.as_str()) } } } }
                 }
             }
-            @if let Some(changes) = &changes { (last_changes(company.id, changes)) }
+            @if let Some(changes) = &changes { (changes) }
         }
     })
 }
@@ -63,16 +64,16 @@ async fn users(page: &Authorized<Member>) -> Result<Option<String>, PageError> {
 }
 
 /// Returns the last changes. Returns `None` if the person may not see them.
-async fn changes(page: &Authorized<Member>) -> Result<Option<Vec<NamedRecord>>, PageError> {
-    if !page.meets(Requirement::ReadAudit).await? {
-        return Ok(None);
-    }
-    let all = AuditFilter::default();
-    let newest = page.application().audit_logs(Some(page.company), &all, None, CHANGES, false).await?;
-    Ok(Some(newest.records))
+async fn changes(page: &Authorized<Member>) -> Result<Option<Markup>, PageError> {
+    let Some(log) = Log::of_member(page).await? else { return Ok(None) };
+    let part = log.part(&AuditFilter::default(), None, CHANGES).await?;
+    let existing = log.existing().await?;
+    let records =
+        Records { company: log.company, sees_pages: log.sees_pages, people: &part.people, existing: &existing };
+    Ok(Some(last_changes(page.company, &records, &part.records)))
 }
 
-fn last_changes(company: CompanyId, changes: &[NamedRecord]) -> Markup {
+fn last_changes(company: CompanyId, records: &Records<'_>, changes: &[NamedRecord]) -> Markup {
     html! {
         section {
             h2 { "Last changes" }
@@ -81,15 +82,13 @@ fn last_changes(company: CompanyId, changes: &[NamedRecord]) -> Markup {
             } @else {
                 div.scroll {
                     table {
-                        thead { tr { th scope="col" { "When" } th scope="col" { "Change" } th scope="col" { "What" } th scope="col" { "By" } } }
+                        caption.visually-hidden { "Last changes" }
+                        thead { tr { th scope="col" { "When" } th scope="col" { "Change" } } }
                         tbody {
-                            @for NamedRecord { record, names } in changes {
-                                @let name = |id: &uuid::Uuid| names.get(id).map(ToString::to_string);
+                            @for named in changes {
                                 tr {
-                                    td { (time(record.timestamp)) }
-                                    td title=(record.action) { (capitalized(&did(&record.action))) }
-                                    td { bdi { (name(&record.entity_id).unwrap_or_else(|| record.entity_id.to_string())) } }
-                                    td { bdi { (record.actor.id().and_then(|id| name(&id)).unwrap_or_else(|| record.actor.to_string())) } }
+                                    td { (time(named.record.timestamp)) }
+                                    td title=(named.record.action) { (records.sentence(named)) }
                                 }
                             }
                         }

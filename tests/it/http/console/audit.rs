@@ -111,6 +111,7 @@ both_adapters! {
         assert_eq!(differences(found[0]), ["Visitor | held | − removed"]);
         assert_eq!(differences(found[1]), ["Member | none | + added until 2999-12-08T07:00:00.000Z"]);
         assert_contains(&page, &[&format!("title=\"{member}\""), &format!("title=\"{visitor}\"")]);
+        assert_contains(&page, &["until <time datetime=\"2999-12-08T07:00:00.000Z\">"]);
     }
 
     /// A filter of the address selects records by the actor, by what they are about, by action and by time.
@@ -142,6 +143,61 @@ both_adapters! {
         assert_contains(only(&page), &["<td><bdi>Beta</bdi></td><td><bdi>Gamma</bdi></td>", "A session of this console"]);
         let none = read(&scene, &scene.admin, "audit?action=company.erased").await;
         assert_contains(&none, &["No change matches the filter.", "Show all changes"]);
+    }
+
+    /// A name selects the changes by and about a user. If several users match, the page offers them.
+    async fn records_are_filtered_by_names(api: TestApi) {
+        let scene = Scene::new(api).await;
+        let company = scene.company;
+        name(&scene, company.admin, "Grace Hopper").await;
+        name(&scene, company.member, "Grace Kelly").await;
+        new_level(&scene, "Alpha").await;
+        let page = read(&scene, &scene.admin, "audit?by=hopper&action=user_level.created").await;
+        assert_eq!(sentence(only(&page)), "Grace Hopper created the level Alpha 2 differences");
+        assert_contains(&page, &["name=\"by\" value=\"Grace Hopper\""]);
+        let page = read(&scene, &scene.admin, "audit?about=Grace%20Kelly&action=user.profile_updated").await;
+        assert!(sentence(only(&page)).contains("changed the profile of the user Grace Kelly"), "{page}");
+        let several = content(&scene.admin.get(&scene.path("audit?by=Grace&from=2000-01-01")).await.expect(400));
+        let link = format!("audit?by={}&amp;from=2000", company.member).replace(&company.member.to_string(), &company.member.to_string().replace('-', "%2D"));
+        assert_contains(&several, &["Several users match.", &link, "<bdi>Grace Kelly</bdi>"]);
+        let reader = scene.holding(&[("iam.manage_levels", "Update")]).await;
+        let page = content(&reader.get(&scene.path("audit")).await.expect(200));
+        assert_contains(&page, &["By (id or issuer|subject)", "<input id=\"audit-level\" name=\"level\""]);
+        assert!(!page.contains("<option value=\"\">Any</option>"), "the names of the levels are not listed: {page}");
+        assert_contains(&read(&scene, &scene.admin, "audit").await, &["<option value=\"\">Any</option>", ">Alpha</option>"]);
+    }
+
+    /// Menu items have their labels, also after a change of something else. Deleted ones are marked.
+    async fn menu_items_and_keys_have_names(api: TestApi) {
+        let scene = Scene::new(api).await;
+        let (api, company) = (&scene.api, scene.company);
+        let item = api.make("menu-items", Some(company.id), json!({ "label": "Errands" })).await;
+        let path = format!("/api/iam/menu-items/{}", item["id"].as_str().unwrap());
+        api.patch(&path).by_super_admin().within(company.id).json(&json!({ "sortOrder": 7 })).send().await.expect(200);
+        let page = read(&scene, &scene.admin, "audit?action=menu.updated").await;
+        assert!(sentence(only(&page)).contains("changed the menu item Errands as"), "{page}");
+        api.delete(&path).by_super_admin().within(company.id).send().await.expect(200);
+        let page = read(&scene, &scene.admin, "audit?action=menu.deleted").await;
+        assert!(sentence(only(&page)).contains("deleted the menu item Errands (deleted)"), "{page}");
+        let key = json!({ "name": "Robot", "companyId": company.id, "role": "read" });
+        api.post("/api/iam/api-keys").by_super_admin().json(&key).send().await.expect(201);
+        let page = content(&scene.super_admin.get("/console/audit?action=api_key.created").await.expect(200));
+        assert_contains(records(&page)[0], &["created the API key <strong><bdi", ">Robot<", "History of this API key"]);
+        assert!(page.contains("<option value=\"api_key.created\""), "{page}");
+        let of_company = read(&scene, &scene.admin, "audit").await;
+        assert!(!of_company.contains("api_key.created"), "only the log of the platform contains it: {of_company}");
+    }
+
+    /// The overview tells the last changes in the sentences of the audit log.
+    async fn the_overview_tells_the_last_changes(api: TestApi) {
+        let scene = Scene::new(api).await;
+        name(&scene, scene.company.admin, "Grace Hopper").await;
+        name(&scene, scene.company.member, "Max Member").await;
+        new_level(&scene, "Alpha").await;
+        let overview = format!("/console/companies/{}", scene.company.id);
+        let page = content(&scene.admin.get(&overview).await.expect(200));
+        let texts = page.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect::<String>();
+        assert_contains(&texts, &["Grace Hopper created the level Alpha", "Grace Hopper changed the profile of the user Max Member"]);
     }
 
     /// Only people who may read the audit log see it. Only super admins see that of the platform.
@@ -206,9 +262,13 @@ async fn a_filter_that_is_not_valid_keeps_what_was_typed() {
     let scene = Scene::new(TestApi::memory().await).await;
     let level = scene.api.new_level(scene.company, "Alpha").await;
     for (query, texts) in [
-        ("by=x%3E", ["name=\"by\" value=\"x&gt;\"", "must be a valid UUID, or issuer|subject"]),
-        ("about=y", ["name=\"about\" value=\"y\"", "must be a valid UUID, or issuer|subject"]),
-        ("from=yesterday", ["name=\"from\" value=\"yesterday\"", "such as 2026-12-31T17:00"]),
+        ("by=x%3E", ["name=\"by\" value=\"x&gt;\"", "No user of the company matches “x&gt;”"]),
+        ("about=y", ["name=\"about\" value=\"y\"", "<strong>About</strong>: <bdi>No user"]),
+        ("from=yesterday", ["name=\"from\" value=\"yesterday\"", "<strong>From</strong>: <bdi>It must be a date, or"]),
+        (
+            "from=2027-01-02&to=2027-01-01",
+            ["<strong>Before</strong>: <bdi>It must be after", "value=\"2027-01-02T00:00:00\""],
+        ),
         ("level=x", ["Deleted level x", "Choose a level."]),
         ("cursor=x", ["The filter is not valid.", "was not issued by this service"]),
         (

@@ -139,7 +139,7 @@ async fn the_matrix_states_the_ceilings_of_the_company() {
     let views = content(&scene.admin.get(&scene.path("matrix?tab=views")).await.expect(200));
     assert_contains(
         row(&views, "<bdi>Home</bdi>"),
-        &["hidden from all users", "Allow<small data-ceiling>no effect: ceiling</small>"],
+        &["data-max=none", "hidden from all users", "Allow<small data-ceiling>no effect: ceiling</small>"],
     );
     assert!(!row(&views, "<bdi>Dashboard</bdi>").contains("ceiling"));
     let features = content(&scene.admin.get(&scene.path("matrix?tab=features&q=general.read")).await.expect(200));

@@ -126,7 +126,10 @@ async fn the_list_is_searched_and_counts_holders() {
     assert_contains(&none, &["No level matches the text."]);
     let holders = scene.api.level_id(scene.company, "Member").await;
     let level = content(&scene.admin.get(&scene.path(&format!("levels/{holders}"))).await.expect(200));
-    assert_contains(&level, &["Holders (1)", &scene.company.member.to_string()]);
+    assert_contains(
+        &level,
+        &["Holders (1)", &format!("href=\"{}\"", scene.path(&format!("users/{}", scene.company.member)))],
+    );
 }
 
 #[actix_web::test]

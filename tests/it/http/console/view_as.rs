@@ -68,7 +68,7 @@ both_adapters! {
         assert_contains(reason(&hidden, "User Levels"), &["no level allows it"]);
         assert_contains(reason(&hidden, "Risks"), &["not enabled in this company: module <bdi>Risks</bdi>"]);
         assert_eq!(reason(&hidden, "Empty"), "None of its sub-items is visible");
-        assert_contains(&page, &["Nothing can be changed here.", &link(&format!("users/{denied}")), "Start page"]);
+        assert_contains(&page, &["Nothing can be changed here.", &link(&format!("users/{denied}")), "Landing page"]);
     }
 
     /// The permissions of levels are those of a user who holds the levels.
@@ -131,6 +131,10 @@ both_adapters! {
             }
         }
         assert!(!checker.get(&plain).await.text().contains("name=\"levels\""));
+        let page = content(&checker.get(&user).await);
+        assert_contains(&page, &["<bdi>Member</bdi>", "User (id or issuer|subject)"]);
+        assert!(!page.contains("/levels/"), "no link leads to a page that the person may not see: {page}");
+        assert!(of_user(&scene, scene.company.member).await.contains("/levels/"));
         for (browser, status) in scene.outsiders().await {
             browser.get(&user).await.expect(status);
         }
@@ -153,7 +157,7 @@ async fn only_levels_in_effect_count() {
 async fn a_subject_that_does_not_exist_keeps_what_was_typed() {
     let scene = Scene::new(TestApi::memory().await).await;
     for (query, texts) in [
-        ("user=x%22", ["name=\"user\" value=\"x&quot;\"", "The user must be a valid UUID"]),
+        ("user=x%22", ["name=\"user\" value=\"x&quot;\"", "No user of the company matches “x&quot;”"]),
         ("levels=x", ["The level x does not exist", "View as"]),
         (
             "levels=c0ffee00-0000-4000-8000-000000000001",
@@ -165,6 +169,30 @@ async fn a_subject_that_does_not_exist_keeps_what_was_typed() {
     }
     let page = content(&scene.admin.get(&scene.path("view-as")).await.expect(200));
     assert_contains(&page, &["Choose a user or levels", "<bdi>Visitor</bdi>"]);
+}
+
+/// The name of a member identifies the user. If several users match, the page offers them.
+#[actix_web::test]
+async fn a_user_is_chosen_by_the_name() {
+    let scene = Scene::new(TestApi::memory().await).await;
+    scene.name(scene.company.member, "Max Member").await;
+    scene.name(scene.company.visitor, "Max Power").await;
+    let page = content(&scene.admin.get(&scene.path("view-as?user=power")).await.expect(200));
+    assert_contains(&page, &["<strong><bdi>Max Power</bdi></strong>", "name=\"user\" value=\"Max Power\""]);
+    let page = content(&scene.admin.get(&scene.path("view-as?user=Max")).await.expect(400));
+    let link = |user| format!("href=\"{}\"", scene.path(&format!("view-as?user={user}")));
+    assert_contains(&page, &["Several users match.", &link(scene.company.member), &link(scene.company.visitor)]);
+}
+
+/// A module that is disabled for all companies is distinguished from a module that the company does not have.
+#[actix_web::test]
+async fn a_module_that_is_disabled_for_all_companies_says_so() {
+    let scene = Scene::new(TestApi::memory().await).await;
+    let api = &scene.api;
+    let path = format!("/api/iam/modules/{}", api.module_id("risks").await);
+    api.patch(&path).by_super_admin().json(&json!({ "enabled": false })).send().await.expect(200);
+    let (_, hidden) = menu(&of_user(&scene, scene.company.admin).await);
+    assert_contains(reason(&hidden, "Risks"), &["disabled for all companies: module <bdi>Risks</bdi>"]);
 }
 
 #[actix_web::test]

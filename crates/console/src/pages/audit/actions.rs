@@ -36,6 +36,7 @@ pub(crate) const ACTIONS: &[RecordedAction] = &[
     of_company("company.updated", "changed the company"),
     of_company("company.modules_updated", "changed the modules of the company"),
     of_company("company.module_updated", "switched a module of the company"),
+    of_company("company.administration_restored", "restored the administration of the company"),
     of_company("company.quotas_updated", "changed the quotas of the company"),
     of_company("company.ceilings_updated", "changed the ceilings of the company"),
     of_company("menu.created", "created the menu item"),
@@ -44,8 +45,8 @@ pub(crate) const ACTIONS: &[RecordedAction] = &[
     of_company("sub_menu.created", "created the menu sub-item"),
     of_company("sub_menu.updated", "changed the menu sub-item"),
     of_company("sub_menu.deleted", "deleted the menu sub-item"),
-    of_company("api_key.created", "created the API key"),
-    of_company("api_key.revoked", "revoked the API key"),
+    of_platform("api_key.created", "created the API key"),
+    of_platform("api_key.revoked", "revoked the API key"),
     of_platform("company.erased", "erased the company"),
     of_platform("user.cut_off", "signed out everywhere the user"),
     of_platform("view.created", "created the view"),
@@ -63,16 +64,8 @@ pub(crate) const ACTIONS: &[RecordedAction] = &[
 ];
 
 /// The actions of a company that the audit log of the platform contains, too, for what belongs to no company.
-const SHARED: [&str; 8] = [
-    "menu.created",
-    "menu.updated",
-    "menu.deleted",
-    "sub_menu.created",
-    "sub_menu.updated",
-    "sub_menu.deleted",
-    "api_key.created",
-    "api_key.revoked",
-];
+const SHARED: [&str; 6] =
+    ["menu.created", "menu.updated", "menu.deleted", "sub_menu.created", "sub_menu.updated", "sub_menu.deleted"];
 
 /// Returns the actions that the audit log of a company, or of the platform, can contain.
 pub(crate) fn actions(of_company: bool) -> impl Iterator<Item = &'static RecordedAction> {
@@ -94,6 +87,14 @@ pub(crate) fn did(action: &str) -> String {
 pub(crate) fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
+}
+
+/// Returns what entities of a type are called within a sentence.
+pub(crate) fn noun(kind: EntityType) -> String {
+    match kind {
+        EntityType::ApiKey => kind_of_entity(kind).to_owned(),
+        _ => kind_of_entity(kind).to_lowercase(),
+    }
 }
 
 /// Returns what entities of a type are called.

@@ -23,6 +23,8 @@ pub(crate) enum Shown {
     Entity(Uuid, Option<String>),
     /// An action of a feature.
     Action(Uuid, Option<String>, String),
+    /// The period of an assignment.
+    Period { from: Option<Timestamp>, until: Option<Timestamp> },
     /// Several values.
     List(Vec<Shown>),
 }
@@ -162,10 +164,11 @@ fn cell(members: &Map<String, Value>) -> Option<Shown> {
         return Some(Shown::Text(max));
     }
     if members.contains_key("startsAt") || members.contains_key("expiresAt") {
-        let part = |word: &str, name: &str| text(name).map(|time| format!("{word} {time}"));
-        let parts = [part("from", "startsAt"), part("until", "expiresAt")];
-        let parts: Vec<_> = parts.into_iter().flatten().collect();
-        return Some(Shown::Text(if parts.is_empty() { "unlimited".to_owned() } else { parts.join(" ") }));
+        let at = |name: &str| text(name).and_then(Timestamp::parse);
+        return Some(match (at("startsAt"), at("expiresAt")) {
+            (None, None) => Shown::Text("unlimited".to_owned()),
+            (from, until) => Shown::Period { from, until },
+        });
     }
     None
 }
@@ -194,6 +197,10 @@ impl Shown {
             Self::Action(id, name, action) => {
                 format!("{} · {action}", name.clone().unwrap_or_else(|| id.to_string()))
             }
+            Self::Period { from, until } => {
+                let part = |word: &str, at: &Option<Timestamp>| at.map(|at| format!("{word} {at}"));
+                [part("from", from), part("until", until)].into_iter().flatten().collect::<Vec<_>>().join(" ")
+            }
             Self::List(values) => {
                 let values: Vec<_> = values.iter().map(Self::text).collect();
                 if values.is_empty() { "none".to_owned() } else { values.join(", ") }
@@ -216,6 +223,11 @@ impl Shown {
                 Self::None => span.muted { "none" },
                 Self::Text(text) => bdi { (text) },
                 Self::Time(at) => (time(*at)),
+                Self::Period { from, until } => {
+                    @if let Some(from) = from { "from " (time(*from)) }
+                    @if from.is_some() && until.is_some() { " " }
+                    @if let Some(until) = until { "until " (time(*until)) }
+                },
                 Self::Entity(id, name) => (entity(id, name)),
                 Self::Action(id, name, action) => { (entity(id, name)) " · " bdi { (action) } },
                 Self::List(values) if values.is_empty() => span.muted { "none" },

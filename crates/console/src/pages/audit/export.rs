@@ -7,8 +7,8 @@ use iam_domain::{EntityType, UserId};
 use serde_json::Value;
 
 use super::difference::{Difference, differences};
-use super::filter::Filter;
-use super::log::{Log, People};
+use super::filter::{Filter, Named};
+use super::log::{Existing, Log, People};
 use super::record::{entity_name, is_marked, metadata};
 use crate::authorized::{Authorized, ReadAudit, SignedIn};
 use crate::csv::{record, response};
@@ -40,24 +40,27 @@ const COLUMNS: [&str; 13] = [
 
 /// `GET /console/companies/{company}/audit.csv`
 pub(crate) async fn of_company(page: Authorized<ReadAudit>, filter: Query<Filter>) -> Result<HttpResponse, PageError> {
-    file(&Log::of_company(&page).await?, &filter, &page.signed_in).await
+    let named = filter.named_in(&page).await?;
+    file(&Log::of_company(&page).await?, &filter, &named).await
 }
 
 /// `GET /console/audit.csv`
 pub(crate) async fn of_platform(person: SignedIn, filter: Query<Filter>) -> Result<HttpResponse, PageError> {
-    file(&Log::of_platform(&person).await?, &filter, &person).await
+    let named = filter.named_by_id(|text| person.user_named(text));
+    file(&Log::of_platform(&person).await?, &filter, &named).await
 }
 
-async fn file(log: &Log<'_>, filter: &Filter, person: &SignedIn) -> Result<HttpResponse, PageError> {
-    let (filter, mut cursor) = filter.parse(|text| person.user_named(text)).map_err(|problems| {
+async fn file(log: &Log<'_>, filter: &Filter, named: &Named) -> Result<HttpResponse, PageError> {
+    let (filter, mut cursor) = filter.parse(named).map_err(|problems| {
         let (field, problem) = problems.into_iter().next().unwrap_or_default();
         PageError::Invalid(format!("The field {field} is not valid. {}", problem.trim_end_matches('.')))
     })?;
+    let existing = log.existing().await?;
     let (mut file, mut records) = (record(COLUMNS.map(str::to_owned)), 0);
     loop {
         let part = log.part(&filter, cursor, PART).await?;
         records += part.records.len();
-        part.records.iter().for_each(|named| file.push_str(&row(named, &part.people)));
+        part.records.iter().for_each(|named| file.push_str(&row(named, &part.people, &existing)));
         cursor = part.next;
         if records > MOST_RECORDS || (records == MOST_RECORDS && cursor.is_some()) || file.len() > MOST_BYTES {
             let message = format!(
@@ -74,7 +77,7 @@ async fn file(log: &Log<'_>, filter: &Filter, person: &SignedIn) -> Result<HttpR
     }
 }
 
-fn row(NamedRecord { record: of, names }: &NamedRecord, people: &People) -> String {
+fn row(NamedRecord { record: of, names }: &NamedRecord, people: &People, existing: &Existing) -> String {
     let is = |mark| if is_marked(of, mark) { "yes" } else { "no" }.to_owned();
     let actor = match of.actor.user_id() {
         Some(user) => people.user_text(user),
@@ -82,7 +85,7 @@ fn row(NamedRecord { record: of, names }: &NamedRecord, people: &People) -> Stri
     };
     let entity = match of.entity_type {
         EntityType::Assignment | EntityType::User => people.user_text(UserId::from_uuid(of.entity_id)),
-        _ => entity_name(of, names).unwrap_or_default(),
+        _ => entity_name(of, names, existing).unwrap_or_default(),
     };
     let changes: Vec<_> = differences(of, names).iter().map(Difference::text).collect();
     record([

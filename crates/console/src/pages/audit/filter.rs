@@ -11,7 +11,10 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::actions::{actions, capitalized};
+use crate::authorized::{Authorized, ReadAudit};
+use crate::error::PageError;
 use crate::pages::users::edit::utc;
+use crate::pages::users::identify::{Identified, NotIdentified, identifiers, identify};
 use crate::path::{PATH, company_path};
 
 /// The fields of the filter, as they were typed.
@@ -28,6 +31,20 @@ pub(crate) struct Filter {
     from: String,
     to: String,
     cursor: String,
+}
+
+/// The users that the fields `by` and `about` name.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    by: Option<Result<Identified, NotIdentified>>,
+    about: Option<Result<Identified, NotIdentified>>,
+}
+
+impl Named {
+    /// Returns the text for a field: one that people can read, or the text that was typed.
+    fn text<'a>(found: Option<&'a Result<Identified, NotIdentified>>, typed: &'a str) -> &'a str {
+        found.and_then(|found| found.as_ref().ok()).map_or(typed, |identified| identified.text.as_str())
+    }
 }
 
 /// The reasons why fields are not valid, by the name of the field.
@@ -59,27 +76,44 @@ pub(crate) fn by(company: Option<CompanyId>, actor: Uuid) -> String {
 }
 
 impl Filter {
-    /// Returns the filter that the fields describe, and the position in the list. `named` reads the names of users.
+    /// Reads the users that the filter of the audit log of a company names.
+    pub(crate) async fn named_in(&self, page: &Authorized<ReadAudit>) -> Result<Named, PageError> {
+        let mut named = Named::default();
+        for (found, text) in [(&mut named.by, &self.by), (&mut named.about, &self.about)] {
+            if !text.trim().is_empty() {
+                *found = Some(identify(page, text).await?);
+            }
+        }
+        Ok(named)
+    }
+
+    /// Returns the users that the filter names by an id, or by an issuer and a subject.
+    pub(crate) fn named_by_id(&self, named: impl Fn(&str) -> Result<NamedUser, UserNameError>) -> Named {
+        let find = |text: &str| match text.trim() {
+            "" => None,
+            text => Some(match named(text) {
+                Ok(user) => Ok(Identified { user: user.id, name: None, text: text.to_owned() }),
+                Err(error) => Err(NotIdentified::Problem(format!("It {error}"))),
+            }),
+        };
+        Named { by: find(&self.by), about: find(&self.about) }
+    }
+
+    /// Returns the filter that the fields describe, and the position in the list. `named` are the users that the filter names.
     ///
     /// # Errors
     ///
     /// Returns the reasons why fields are not valid.
-    pub(crate) fn parse(
-        &self,
-        named: impl Fn(&str) -> Result<NamedUser, UserNameError>,
-    ) -> Result<(AuditFilter, Option<AuditCursor>), Problems> {
+    pub(crate) fn parse(&self, named: &Named) -> Result<(AuditFilter, Option<AuditCursor>), Problems> {
         let mut problems = Problems::new();
-        let mut user = |field: &'static str, text: &str| match text.trim() {
-            "" => None,
-            text => match named(text) {
-                Ok(user) => Some(user.id.as_uuid()),
-                Err(error) => {
-                    problems.insert(field, format!("It {error}."));
-                    None
-                }
-            },
+        let mut user = |field: &'static str, found: Option<&Result<Identified, NotIdentified>>| match found? {
+            Ok(identified) => Some(identified.user.as_uuid()),
+            Err(problem) => {
+                problems.insert(field, format!("{}.", problem.message()));
+                None
+            }
         };
-        let (by, about) = (user("by", &self.by), user("about", &self.about));
+        let (by, about) = (user("by", named.by.as_ref()), user("about", named.about.as_ref()));
         let level = match self.level.as_str() {
             "" => None,
             id => match UserLevelId::parse(id) {
@@ -101,6 +135,11 @@ impl Filter {
             }
         };
         let (from, to) = (time("from", &self.from), time("to", &self.to));
+        if let (Some(from), Some(to)) = (from, to)
+            && from >= to
+        {
+            problems.insert("to", "It must be after the time from which changes are selected.".to_owned());
+        }
         let action = Some(self.action.trim().to_owned()).filter(|action| !action.is_empty());
         if action.as_ref().is_some_and(|action| action.contains('\0')) {
             problems.insert("action", "It must not contain NUL characters.".to_owned());
@@ -161,14 +200,27 @@ impl Filter {
         format!("{}?{}&cursor={}", log_path(company), self.query(), utf8_percent_encode(&cursor, NON_ALPHANUMERIC))
     }
 
-    /// Returns the form of the filter. `levels` are the levels of the company, or none for the audit log of the platform.
-    pub(crate) fn form(&self, company: Option<CompanyId>, levels: &[UserLevel], problems: &Problems) -> Markup {
+    /// Returns the form of the filter. `levels` are the levels of the company, if the person may see
+    /// them.
+    pub(crate) fn form(
+        &self,
+        company: Option<CompanyId>,
+        levels: Option<&[UserLevel]>,
+        named: &Named,
+        problems: &Problems,
+    ) -> Markup {
         let path = log_path(company);
+        let identifiers = identifiers(levels.is_some());
+        let (by, about) = (Named::text(named.by.as_ref(), &self.by), Named::text(named.about.as_ref(), &self.about));
         html! {
             form.panel.edit role="search" aria-label="Changes" action=(path) {
-                (text_control("by", "By (id or issuer|subject)", &self.by, problems))
-                (text_control("about", "About (id or issuer|subject)", &self.about, problems))
-                @if company.is_some() { (self.level_control(levels, problems)) }
+                (text_control("by", &format!("By ({identifiers})"), by, problems))
+                (text_control("about", &format!("About ({identifiers})"), about, problems))
+                @match (levels, company) {
+                    (Some(levels), _) => (self.level_control(levels, problems)),
+                    (None, Some(_)) => (text_control("level", "About the level (id)", &self.level, problems)),
+                    (None, None) => "",
+                }
                 (self.action_control(company.is_some(), problems))
                 (time_control("from", "From, in UTC", &self.from, problems))
                 (time_control("to", "Before, in UTC", &self.to, problems))
@@ -176,6 +228,24 @@ impl Filter {
                     button.primary type="submit" { "Filter" }
                     @if self.is_restricting() { a.button href=(path) { "Clear" } }
                 }
+            }
+        }
+    }
+
+    /// Returns the users from which the person can choose, if a field matches several.
+    pub(crate) fn choices(&self, company: CompanyId, named: &Named) -> Markup {
+        let path = |by: &str, about: &str| {
+            let (by, about) = (by.to_owned(), about.to_owned());
+            let [level, action, from, to] = [&self.level, &self.action, &self.from, &self.to].map(Clone::clone);
+            let chosen = Self { by, about, level, action, from, to, cursor: String::new() };
+            format!("{}?{}", log_path(Some(company)), chosen.query())
+        };
+        html! {
+            @if let Some(Err(several @ NotIdentified::Several(_))) = &named.by {
+                (several.show(|user| path(&user.to_string(), &self.about)))
+            }
+            @if let Some(Err(several @ NotIdentified::Several(_))) = &named.about {
+                (several.show(|user| path(&self.by, &user.to_string())))
             }
         }
     }
@@ -219,12 +289,38 @@ impl Filter {
     }
 }
 
-/// Parses a time with a zone, or the local time of a form, which is in UTC.
-fn time(text: &str) -> Result<Option<Timestamp>, String> {
-    match Timestamp::parse(text.trim()) {
-        Some(time) => Ok(Some(time)),
-        None => utc(text),
+/// The fields with their labels.
+const LABELS: [(&str, &str); 7] = [
+    ("by", "By"),
+    ("about", "About"),
+    ("level", "About the level"),
+    ("action", "What was done"),
+    ("from", "From"),
+    ("to", "Before"),
+    ("cursor", "Position"),
+];
+
+/// Returns the fields that are not valid, each with what is expected.
+pub(crate) fn problem_list(problems: &Problems) -> Markup {
+    html! {
+        div.notice.error role="alert" {
+            p { "The filter is not valid." }
+            ul {
+                @for (field, label) in LABELS {
+                    @if let Some(problem) = problems.get(field) { li { strong { (label) } ": " bdi { (problem) } } }
+                }
+            }
+        }
     }
+}
+
+/// Parses a time with a zone, the local time of a form, which is in UTC, or the beginning of a date.
+fn time(text: &str) -> Result<Option<Timestamp>, String> {
+    let text = text.trim();
+    let at = || Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")));
+    utc(text)
+        .or_else(|_| at().map(Some).ok_or(()))
+        .map_err(|()| "It must be a date, or a date and a time, such as 2026-12-31 or 2026-12-31T17:00.".to_owned())
 }
 
 fn problem(name: &str, problems: &Problems) -> Markup {
@@ -269,7 +365,9 @@ mod tests {
 
     fn parsed(query: &str) -> Result<(AuditFilter, Option<AuditCursor>), Problems> {
         let filter = Query::<Filter>::from_query(query).unwrap().into_inner();
-        filter.parse(|text| UserId::parse(text).map(NamedUser::native).map_err(|_| UserNameError::Form))
+        let named =
+            filter.named_by_id(|text| UserId::parse(text).map(NamedUser::native).map_err(|_| UserNameError::Form));
+        filter.parse(&named)
     }
 
     #[test]
@@ -294,6 +392,16 @@ mod tests {
         );
         let both = parsed(&format!("about={USER}&level={LEVEL}")).unwrap_err();
         assert_eq!(both.keys().copied().collect::<Vec<_>>(), ["level"]);
+    }
+
+    #[test]
+    fn a_date_is_the_beginning_of_the_day() {
+        let (filter, _) = parsed("from=2027-01-01&to=2027-01-02").unwrap();
+        assert_eq!(filter.from, Timestamp::parse("2027-01-01T00:00:00Z"));
+        assert_eq!(filter.to, Timestamp::parse("2027-01-02T00:00:00Z"));
+        for query in ["from=2027-01-02&to=2027-01-01", "from=2027-01-01&to=2027-01-01"] {
+            assert_eq!(parsed(query).unwrap_err().keys().copied().collect::<Vec<_>>(), ["to"], "{query}");
+        }
     }
 
     #[test]

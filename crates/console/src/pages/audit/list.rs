@@ -5,7 +5,7 @@ use actix_web::web::Query;
 use iam_domain::CompanyId;
 use maud::{Markup, html};
 
-use super::filter::{Filter, Problems, log_path};
+use super::filter::{Filter, Named, Problems, log_path, problem_list};
 use super::log::{Existing, Log, Part};
 use super::record::Records;
 use crate::authorized::{Authorized, ReadAudit, SignedIn};
@@ -21,30 +21,33 @@ struct Found {
     company: Option<CompanyId>,
     sees_pages: bool,
     existing: Existing,
+    named: Named,
     part: Result<Part, Problems>,
 }
 
 /// `GET /console/companies/{company}/audit`
 pub(crate) async fn of_company(page: Authorized<ReadAudit>, filter: Query<Filter>) -> Result<Page, PageError> {
-    let found = find(&Log::of_company(&page).await?, &filter, &page.signed_in).await?;
+    let named = filter.named_in(&page).await?;
+    let found = find(&Log::of_company(&page).await?, &filter, named).await?;
     let answer = page.page("Audit", Section::Audit, |_| content("Audit", &filter, &found))?;
     Ok(answer.with_status(found.status()))
 }
 
 /// `GET /console/audit`: the changes that belong to no company.
 pub(crate) async fn of_platform(person: SignedIn, filter: Query<Filter>) -> Result<Page, PageError> {
-    let found = find(&Log::of_platform(&person).await?, &filter, &person).await?;
+    let named = filter.named_by_id(|text| person.user_named(text));
+    let found = find(&Log::of_platform(&person).await?, &filter, named).await?;
     let title = "Audit of the platform";
     let answer = person.page(title, Section::PlatformAudit, |_| content(title, &filter, &found))?;
     Ok(answer.with_status(found.status()))
 }
 
-async fn find(log: &Log<'_>, filter: &Filter, person: &SignedIn) -> Result<Found, PageError> {
-    let part = match filter.parse(|text| person.user_named(text)) {
+async fn find(log: &Log<'_>, filter: &Filter, named: Named) -> Result<Found, PageError> {
+    let part = match filter.parse(&named) {
         Ok((filter, cursor)) => Ok(log.part(&filter, cursor, PAGE).await?),
         Err(problems) => Err(problems),
     };
-    Ok(Found { company: log.company, sees_pages: log.sees_pages, existing: log.existing().await?, part })
+    Ok(Found { company: log.company, sees_pages: log.sees_pages, existing: log.existing().await?, named, part })
 }
 
 impl Found {
@@ -54,7 +57,7 @@ impl Found {
 }
 
 fn content(title: &str, filter: &Filter, found: &Found) -> Markup {
-    let Found { company, sees_pages, existing, part } = found;
+    let Found { company, sees_pages, existing, named, part } = found;
     let none = Problems::new();
     let problems = part.as_ref().err().unwrap_or(&none);
     html! {
@@ -68,13 +71,14 @@ fn content(title: &str, filter: &Filter, found: &Found) -> Markup {
                 div.actions { a.button href={ (log_path(*company)) ".csv?" (filter.query()) } download { "Export as CSV" } }
             }
         }
-        (filter.form(*company, &existing.levels, problems))
+        (filter.form(*company, sees_pages.then_some(existing.levels.as_slice()), named, problems))
         @if filter.is_about_level() {
             p.muted { "Assignments of a level are recorded for the users, and are not part of the history of the level." }
         }
         @match part {
-            Err(problems) => div.notice.error role="alert" {
-                p { "The filter is not valid." @if let Some(problem) = problems.get("cursor") { " " (problem) } }
+            Err(problems) => {
+                (problem_list(problems))
+                @if let Some(company) = company { (filter.choices(*company, named)) }
             },
             Ok(part) if part.records.is_empty() => (empty(*company, filter)),
             Ok(part) => {

@@ -7,7 +7,7 @@ use iam_domain::{CompanyId, EntityType, ExternalId, Name, UserId, UserLevel};
 use iam_permissions_cache::Consistency;
 use uuid::Uuid;
 
-use crate::authorized::{Authorized, ReadAudit, SignedIn};
+use crate::authorized::{Authorized, Member, Policy, ReadAudit, SignedIn};
 use crate::error::PageError;
 
 /// The audit log that a person reads.
@@ -40,6 +40,8 @@ pub(crate) struct People {
 pub(crate) struct Existing {
     pub(crate) levels: Vec<UserLevel>,
     catalog: BTreeSet<Uuid>,
+    /// The labels of the menu items and sub-items.
+    menu: BTreeMap<Uuid, String>,
 }
 
 impl Existing {
@@ -48,10 +50,14 @@ impl Existing {
         match kind {
             EntityType::UserLevel | EntityType::Permission => !self.has_level(id),
             EntityType::View | EntityType::Feature | EntityType::Module => !self.catalog.contains(&id),
-            EntityType::Assignment | EntityType::User | EntityType::Menu | EntityType::Company | EntityType::ApiKey => {
-                false
-            }
+            EntityType::Menu => !self.menu.contains_key(&id),
+            EntityType::Assignment | EntityType::User | EntityType::Company | EntityType::ApiKey => false,
         }
+    }
+
+    /// Returns the label of a menu item or sub-item.
+    pub(crate) fn menu_label(&self, id: Uuid) -> Option<&String> {
+        self.menu.get(&id)
     }
 
     fn has_level(&self, id: Uuid) -> bool {
@@ -62,6 +68,18 @@ impl Existing {
 impl<'a> Log<'a> {
     /// Returns the audit log of a company.
     pub(crate) async fn of_company(page: &'a Authorized<ReadAudit>) -> Result<Self, PageError> {
+        Self::of_authorized(page).await
+    }
+
+    /// Returns the audit log of a company, if the member may read it.
+    pub(crate) async fn of_member(page: &'a Authorized<Member>) -> Result<Option<Self>, PageError> {
+        if !page.meets(Requirement::ReadAudit).await? {
+            return Ok(None);
+        }
+        Ok(Some(Self::of_authorized(page).await?))
+    }
+
+    async fn of_authorized<P: Policy>(page: &'a Authorized<P>) -> Result<Self, PageError> {
         let reads_profiles = page.meets(Requirement::ReadProfiles).await?;
         let sees_pages = page.meets(Requirement::ReadIam).await?;
         Ok(Self { person: &page.signed_in, company: Some(page.company), reads_profiles, sees_pages })
@@ -100,11 +118,16 @@ impl<'a> Log<'a> {
     /// Returns the entities that exist now.
     pub(crate) async fn existing(&self) -> Result<Existing, PageError> {
         let application = self.person.application();
+        let items = application.menu_items(self.company).await?;
+        let items = items.into_iter().map(|item| (item.id.as_uuid(), item.label.to_string()));
+        let sub_items = application.sub_menu_items(self.company).await?;
+        let sub_items = sub_items.into_iter().map(|item| (item.id.as_uuid(), item.label.to_string()));
+        let menu = items.chain(sub_items).collect();
         let Some(company) = self.company else {
             let views = application.views().await?.into_iter().map(|view| view.id.as_uuid());
             let features = application.features().await?.into_iter().map(|feature| feature.id.as_uuid());
             let modules = application.modules().await?.into_iter().map(|module| module.id.as_uuid());
-            return Ok(Existing { levels: Vec::new(), catalog: views.chain(features).chain(modules).collect() });
+            return Ok(Existing { levels: Vec::new(), catalog: views.chain(features).chain(modules).collect(), menu });
         };
         let context = DecisionContext { caller: self.person.caller(), company, consistency: Consistency::Cached };
         let access = application.own_access(&context).await?;
@@ -113,7 +136,7 @@ impl<'a> Log<'a> {
         let features = catalog.features().map(|feature| feature.id.as_uuid());
         let modules = catalog.modules().map(|module| module.id.as_uuid());
         let catalog = views.chain(features).chain(modules).collect();
-        Ok(Existing { levels: application.user_levels(company).await?, catalog })
+        Ok(Existing { levels: application.user_levels(company).await?, catalog, menu })
     }
 }
 

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::actions::{did, kind_of_entity};
+use super::actions::{did, kind_of_entity, noun};
 use super::difference::{Difference, differences};
 use super::filter;
 use super::log::{Existing, People};
@@ -41,9 +41,10 @@ impl People {
 }
 
 /// Returns the name of the entity that a record is about, if it is known. Menu items have a label instead of a name.
-pub(crate) fn entity_name(record: &AuditRecord, names: &Names) -> Option<String> {
+pub(crate) fn entity_name(record: &AuditRecord, names: &Names, existing: &Existing) -> Option<String> {
     let label = |side: &str| record.changes.as_ref()?.get(side)?.get("label")?.as_str().map(str::to_owned);
-    names.get(&record.entity_id).cloned().or_else(|| label("after")).or_else(|| label("before"))
+    let known = names.get(&record.entity_id).or_else(|| existing.menu_label(record.entity_id)).cloned();
+    known.or_else(|| label("after")).or_else(|| label("before"))
 }
 
 /// Returns a member of the metadata of a record.
@@ -66,10 +67,7 @@ impl Records<'_> {
                 details.record {
                     summary {
                         span.when { (time(record.timestamp)) }
-                        span.what {
-                            (self.actor(record, names)) " " (did(&record.action)) " " (self.entity(record, names)) " "
-                            (marks(record, found.len()))
-                        }
+                        span.what { (self.sentence(named)) " " (marks(record, found.len())) }
                     }
                     (self.links(record))
                     (table(&found))
@@ -78,6 +76,11 @@ impl Records<'_> {
                 }
             }
         }
+    }
+
+    /// Returns what was done, by whom and to what.
+    pub(crate) fn sentence(&self, NamedRecord { record, names }: &NamedRecord) -> Markup {
+        html! { (self.actor(record, names)) " " (did(&record.action)) " " (self.entity(record, names)) }
     }
 
     fn actor(&self, record: &AuditRecord, names: &Names) -> Markup {
@@ -103,7 +106,7 @@ impl Records<'_> {
                 // The record is in the audit log of this company.
                 EntityType::Company if self.company.map(|company| company.as_uuid()) == Some(*entity_id) => "",
                 EntityType::Assignment | EntityType::User => strong { (self.people.user(UserId::from_uuid(*entity_id))) },
-                _ => strong { @match entity_name(record, names) {
+                _ => strong { @match entity_name(record, names, self.existing) {
                     Some(name) => bdi title=(entity_id) { (name) },
                     None => span.mono { (entity_id) },
                 } },
@@ -115,7 +118,6 @@ impl Records<'_> {
     /// Returns the links to the pages of the entity, and to its history.
     fn links(&self, record: &AuditRecord) -> Markup {
         let AuditRecord { entity_type, entity_id, actor, .. } = record;
-        let kind = kind_of_entity(*entity_type);
         let is_there = !self.existing.lacks(*entity_type, *entity_id);
         html! {
             p.links {
@@ -133,7 +135,7 @@ impl Records<'_> {
                         _ => "",
                     }
                 }
-                a href=(self.history(*entity_type, *entity_id)) { "History of this " (kind.to_lowercase()) }
+                a href=(self.history(*entity_type, *entity_id)) { "History of this " (noun(*entity_type)) }
                 @if let Some(id) = actor.id() { a href=(filter::by(self.company, id)) { "All changes by the same actor" } }
             }
         }
@@ -169,7 +171,7 @@ impl Records<'_> {
                 dd { (credential(record)) }
                 dt { (kind_of_entity(*entity_type)) }
                 dd {
-                    @if let Some(name) = entity_name(record, names) { bdi { (name) } " " }
+                    @if let Some(name) = entity_name(record, names, self.existing) { bdi { (name) } " " }
                     span.mono { (entity_id) }
                     @if let Some(external) = external(UserId::from_uuid(*entity_id)) { " (" bdi { (external) } ")" }
                 }

@@ -2,7 +2,8 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Query;
-use iam_application::{AllowedMember, PageRequest, WhoCan};
+use iam_application::{AllowedMember, DecisionContext, PageRequest, WhoCan};
+use iam_permissions_cache::Consistency;
 
 use super::question::Question;
 use super::who_can::message_of;
@@ -20,8 +21,11 @@ const COLUMNS: [&str; 7] = ["user id", "external id", "display name", "e-mail ad
 
 /// `GET /console/companies/{company}/who-can.csv`
 pub(crate) async fn show(page: Authorized<FindAllowed>, question: Query<Question>) -> Result<HttpResponse, PageError> {
-    let check = question.check().map_err(PageError::Invalid)?;
-    let check = check.ok_or_else(|| PageError::Invalid("Choose a view, or a feature and an action".to_owned()))?;
+    let context = DecisionContext { caller: page.caller(), company: page.company, consistency: Consistency::Cached };
+    let access = page.application().own_access(&context).await?;
+    let asked = question.asked(access.catalog(), &access.available_catalog()).map_err(PageError::Invalid)?;
+    let asked = asked.ok_or_else(|| PageError::Invalid("Choose a view, or a feature and an action".to_owned()))?;
+    let check = asked.check();
     let (mut file, mut users, mut cursor) = (record(COLUMNS.map(str::to_owned)), 0, None);
     loop {
         let slice = PageRequest { limit: PART, cursor, include_total: false };

@@ -46,11 +46,14 @@ pub(crate) async fn show(
 ) -> Result<Page, PageError> {
     let (application, caller, company) = (page.application(), page.caller(), page.company);
     let context = DecisionContext { caller, company, consistency: Consistency::Cached };
-    let catalog = application.own_access(&context).await?.available_catalog();
-    let found = match question.check() {
-        Err(problem) => Err(problem),
+    let access = application.own_access(&context).await?;
+    let catalog = access.available_catalog();
+    let asked = question.asked(access.catalog(), &catalog);
+    let found = match &asked {
+        Err(problem) => Err(problem.clone()),
         Ok(None) => Ok(None),
-        Ok(Some(check)) => {
+        Ok(Some(asked)) => {
+            let check = asked.check();
             let slice = PageRequest { limit: PAGE, cursor: position.cursor.clone(), include_total: true };
             match application.who_can(caller, &WhoCan { company, check, page: slice }, page.now()).await {
                 Ok(found) => Ok(Some(found)),
@@ -58,6 +61,8 @@ pub(crate) async fn show(
             }
         }
     };
+    let asked = asked.ok().flatten();
+    let question = asked.as_ref().map_or(&*question, |asked| &asked.question);
     let status = if found.is_err() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let page = page.page("Who can?", Section::WhoCan, |_| {
         html! {
@@ -69,7 +74,10 @@ pub(crate) async fn show(
             @match &found {
                 Err(problem) => div.notice.error role="alert" { p { bdi { (problem) } "." } },
                 Ok(None) => div.empty { p { "Choose a view, or a feature and an action, to see the users whom it is allowed to." } },
-                Ok(Some(found)) => (answer(company, &question, found)),
+                Ok(Some(found)) => {
+                    @if let Some(asked) = &asked { h2 { "Who may " (asked.words(access.catalog())) } }
+                    (answer(company, question, found))
+                },
             }
         }
     })?;
@@ -81,7 +89,7 @@ fn answer(company: CompanyId, question: &Question, found: &AllowedPage) -> Marku
     html! {
         section {
             div.toolbar {
-                h2 { @if let Some(total) = found.total { (number_of_users(total)) } @else { "Users" } }
+                h3 { @if let Some(total) = found.total { (number_of_users(total)) } @else { "Users" } }
                 a.button href={ (path) ".csv?" (query) } download { "Export as CSV" }
             }
             p.muted {

@@ -12,12 +12,13 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::fix::Fix;
-use super::question::Question;
+use super::question::{Asked, Question};
 use crate::authorized::{Authorized, Member};
 use crate::error::PageError;
 use crate::layout::Section;
 use crate::page::Page;
-use crate::pages::users::person::{matrix_path, user_path};
+use crate::pages::users::identify::{Identified, NotIdentified, identifiers, identify};
+use crate::pages::users::person::{matrix_path, person, user_path};
 use crate::path::company_path;
 
 /// Maximum number of levels, and of steps, that are listed.
@@ -33,6 +34,8 @@ pub(crate) struct Subject {
 /// An explanation, and what its parts are called.
 struct Explained {
     company: CompanyId,
+    /// The question in words.
+    question: Markup,
     /// The subject, if the signed-in person may see its page.
     page_of: Option<UserId>,
     /// Whether the signed-in person may see the matrices of levels.
@@ -52,28 +55,33 @@ pub(crate) async fn show(
     let context = DecisionContext { caller: page.caller(), company, consistency: Consistency::Cached };
     let checks_others = page.meets(Requirement::CheckOthers).await?;
     let sees_levels = page.meets(Requirement::ReadIam).await?;
-    let catalog = application.own_access(&context).await?.available_catalog();
-    let (problem, explained) = match question.check() {
-        Err(problem) => (Some(problem), None),
-        Ok(None) => (None, None),
-        Ok(Some(check)) => {
-            let named = named(&page, subject.user.trim());
-            let access = match &named {
-                Some(Err(error)) if checks_others => Err(error.message.clone()),
-                _ => Ok(application.access_of_subject(&context, &named).await?),
-            };
-            match access {
-                Err(problem) => (Some(problem), None),
-                Ok(access) => {
-                    let explanation = access.explain(&check);
-                    let names = application.names_in_explanations(company, &access, [&explanation]).await;
-                    let page_of = access.subject().user_id().filter(|_| sees_levels);
-                    let fix = Fix::of(&page, &check, &explanation, page_of).await?;
-                    (None, Some(Explained { company, page_of, sees_levels, explanation, names, fix }))
-                }
-            }
-        }
+    let own = application.own_access(&context).await?;
+    let catalog = own.available_catalog();
+    let (asked, problem) = match question.asked(own.catalog(), &catalog) {
+        Ok(asked) => (asked, None),
+        Err(problem) => (None, Some(NotIdentified::Problem(problem))),
     };
+    let text = subject.user.trim();
+    let (identified, not_identified) = match text {
+        "" => (None, None),
+        _ if !checks_others => (None, None),
+        text => match identify(&page, text).await? {
+            Ok(user) => (Some(user), None),
+            Err(problem) => (None, Some(problem)),
+        },
+    };
+    let named = match &identified {
+        Some(identified) => Some(Ok(identified.user)),
+        None => named(&page, text),
+    };
+    let problem = problem.or(not_identified);
+    let explained = match &asked {
+        Some(asked) if problem.is_none() => {
+            Some(explain(&page, asked, &named, identified.as_ref(), sees_levels).await?)
+        }
+        _ => None,
+    };
+    let shown = asked.as_ref().map_or(&*question, |asked| &asked.question);
     let status = if problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let page = page.page("Why?", Section::Why, |csrf| {
         html! {
@@ -81,14 +89,17 @@ pub(crate) async fn show(
             form.panel.edit role="search" aria-label="Decision" action=(company_path(company, "why")) {
                 @if checks_others {
                     div.field {
-                        label for="user" { "User (id or issuer|subject; empty for yourself)" }
-                        input #user name="user" value=(subject.user) autocomplete="off";
+                        label for="user" { "User (" (identifiers(sees_levels)) "; empty for yourself)" }
+                        input #user name="user" value=(identified.as_ref().map_or(&subject.user, |user| &user.text))
+                            autocomplete="off" dir="auto" maxlength="511";
                     }
                 }
-                (question.controls(&catalog))
+                (shown.controls(&catalog))
                 div.buttons { button.primary type="submit" { "Explain" } }
             }
-            @if let Some(problem) = &problem { div.notice.error role="alert" { p { bdi { (problem) } "." } } }
+            @if let Some(problem) = &problem {
+                (problem.show(|user| format!("{}?user={user}&{}", company_path(company, "why"), shown.query())))
+            }
             @match &explained {
                 Some(explained) => (explained.show(csrf)),
                 None if problem.is_none() => div.empty {
@@ -99,6 +110,31 @@ pub(crate) async fn show(
         }
     })?;
     Ok(page.with_status(status))
+}
+
+/// Explains the answer to a question about a user. `identified` is the user whom the signed-in person has named.
+async fn explain(
+    page: &Authorized<Member>,
+    asked: &Asked,
+    named: &NamedSubject,
+    identified: Option<&Identified>,
+    sees_levels: bool,
+) -> Result<Explained, PageError> {
+    let (application, caller, company) = (page.application(), page.caller(), page.company);
+    let context = DecisionContext { caller, company, consistency: Consistency::Cached };
+    let access = application.access_of_subject(&context, named).await?;
+    let check = asked.check();
+    let explanation = access.explain(&check);
+    let names = application.names_in_explanations(company, &access, [&explanation]).await;
+    let user = access.subject().user_id();
+    let page_of = user.filter(|_| sees_levels);
+    let who = match user.filter(|user| caller.user_id() != Some(*user)) {
+        Some(user) => person(identified.and_then(|identified| identified.name.as_ref()), user),
+        None => html! { "you" },
+    };
+    let question = html! { "May " (who) " " (asked.words(access.catalog())) };
+    let fix = Fix::of(page, &check, &explanation, page_of).await?;
+    Ok(Explained { company, question, page_of, sees_levels, explanation, names, fix })
 }
 
 /// Returns the subject of the question. `None` if it is the signed-in person.
@@ -112,17 +148,15 @@ fn named(page: &Authorized<Member>, text: &str) -> NamedSubject {
 
 impl Explained {
     fn show(&self, csrf: &str) -> Markup {
-        let Explanation { decision, view, feature, gate, ceiling, levels, suggestion } = &self.explanation;
+        let Explanation { decision, gate, ceiling, levels, suggestion, .. } = &self.explanation;
         html! {
             section.panel.answer aria-live="polite" {
-                h2 {
+                h2 { (self.question) }
+                p {
                     @if decision.allowed { span.chip.allow { "Allowed" } } @else { span.chip.deny { "Denied" } }
                     @if let Some(scope) = decision.scope.filter(|_| decision.allowed) { " with scope " (scope) }
                 }
-                p { strong { (decision.reason.text()) "." } " " code { (decision.reason.code()) } }
-                @if let Some(id) = view.map(|view| view.as_uuid()).or(feature.map(|feature| feature.as_uuid())) {
-                    p { "The question is about " (self.name(id)) "." }
-                }
+                p { strong { (in_words(decision.reason)) } " " code { (decision.reason.code()) } }
                 @if let Some(user) = self.page_of {
                     p { a href=(user_path(self.company, user)) { "The user's levels and permissions" } }
                 }
@@ -267,6 +301,27 @@ impl Explained {
                 Step::Allow(level) => { "Change the level " (self.level(level)) " so that it allows it." },
             }
         }
+    }
+}
+
+/// Returns the reason for a decision as a sentence.
+const fn in_words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::PublicView => "The view is public: it requires no sign-in.",
+        Reason::ExplicitAllow => "A level of the user allows it, and no level denies it.",
+        Reason::SuperAdmin => "Super admins may do everything.",
+        Reason::ExplicitDeny => "A level of the user denies it, and a deny overrides every allow.",
+        Reason::ViewModuleMissing => "No module of the company contains the view.",
+        Reason::FeatureModuleMissing => "No module of the company contains the feature.",
+        Reason::FeatureDisabled => "The feature is disabled for all companies.",
+        Reason::CompanySuspended => "The company is suspended.",
+        Reason::CompanyCeiling => "A ceiling, which the platform sets for the company, does not permit it.",
+        Reason::NoUserLevels => "The user holds no level in this company.",
+        Reason::NoExplicitAllow => "No level of the user allows it.",
+        Reason::ScopeTooNarrow => "The levels of the user allow it only with a narrower scope.",
+        Reason::UnknownView => "The view does not exist.",
+        Reason::UnknownFeature => "The feature does not exist.",
+        Reason::UnknownAction => "The feature has no such action.",
     }
 }
 

@@ -19,6 +19,7 @@ use crate::layout::{Section, csrf_field, time};
 use crate::page::{Page, see_other};
 use crate::pages::audit::filter::about_level;
 use crate::pages::matrix::editor::{LevelPath, level_of};
+use crate::pages::users::person::{person, user_path};
 use crate::pages::view_as::address as view_as;
 use crate::path::company_path;
 
@@ -225,10 +226,7 @@ fn holder_list(company: CompanyId, id: UserLevelId, count: u64, holders: &[Membe
                             @for member in holders {
                                 tr {
                                     th scope="row" {
-                                        @match &member.display_name {
-                                            Some(name) => bdi { (name) },
-                                            None => span.muted { "No name" },
-                                        }
+                                        a href=(user_path(company, member.user)) { (person(member.display_name.as_ref(), member.user)) }
                                     }
                                     td.mono { (member.user) }
                                 }

@@ -61,7 +61,7 @@ async fn render<P: Policy>(page: &Authorized<P>, filter: &Filter, draft: &Draft)
             } @else if shown.is_empty() {
                 (no_rows(company, filter))
             } @else {
-                (legend(loaded.may_edit))
+                (legend(filter.kind(), loaded.may_edit))
                 (table(&loaded, company, filter, &grid.levels, shown))
                 (pager(company, filter, shown.len(), all, ROWS))
             }
@@ -80,11 +80,17 @@ pub(crate) fn saved(filter: &Filter) -> Markup {
     }
 }
 
-fn legend(may_edit: bool) -> Markup {
+fn legend(kind: Kind, may_edit: bool) -> Markup {
     html! {
         p.legend {
-            span.chip.allow { "Allow" } " " span.chip.deny { "Deny" } " overrides every allow. An empty cell inherits: the \
-            other levels of the user decide. " span.chip { "pinned" } " cells are set by the platform."
+            span.chip.allow { "Allow" } " grants. " span.chip.deny { "Deny" } " overrides every Allow. Empty: inherit; if no \
+            level of the user allows it, it is denied. " span.chip { "pinned" } " cells are set by the platform."
+        }
+        @if kind == Kind::Features {
+            p.legend {
+                "The scopes from narrow to wide: " strong { "own" } " data of the user, the data of the " strong { "team" }
+                " of the user, all data of the " strong { "company" } ", " strong { "any" } " data."
+            }
         }
         @if may_edit {
             p.legend data-scripted hidden {
@@ -121,7 +127,11 @@ fn table(
     let kind = filter.kind();
     let mut body = String::with_capacity(rows.len() * (levels.len() * 16 + 160));
     for (row, entries) in rows {
-        body.push_str(if row.closed.is_some() { "<tr class=\"closed\" data-cell=\"" } else { "<tr data-cell=\"" });
+        body.push_str(if row.closed.is_some() { "<tr class=\"closed\"" } else { "<tr" });
+        if let Some(max) = row.ceiling() {
+            body.extend([" data-max=", max]);
+        }
+        body.push_str(" data-cell=\"");
         // Writing to a string does not fail.
         let _ = write!(Escaper::new(&mut body), "{}", cell_name(&row.cell));
         body.push_str("\">");

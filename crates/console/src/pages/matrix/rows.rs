@@ -77,6 +77,15 @@ impl Row {
         }
     }
 
+    /// Returns the code of the widest rule that the ceiling of the company permits, if there is a ceiling.
+    pub(crate) fn ceiling(&self) -> Option<&'static str> {
+        match self.max_scope {
+            None => Some("none"),
+            Some(Scope::Any) => None,
+            Some(max) => Some(Rule::Allow(max).code()),
+        }
+    }
+
     fn matches(&self, filter: &Filter) -> bool {
         let is_in_module = match filter.module() {
             InModule::Any => true,

@@ -38,7 +38,10 @@ pub(crate) fn cell_name(catalog: &Catalog, cell: &Cell) -> Markup {
             },
             Cell::Action(id, action) => {
                 @match catalog.feature(*id) {
-                    Some(feature) => { bdi { (feature.name) } " · " bdi { (action.as_str()) } },
+                    Some(feature) => {
+                        bdi { (feature.name) } " · " bdi { (action.as_str()) }
+                        @if let Some(key) = &feature.key { " " code { bdi { (key) } } }
+                    },
                     None => { "Feature " span.mono { (id) } " · " bdi { (action.as_str()) } },
                 }
             },

@@ -3,6 +3,7 @@
 mod deciding;
 pub(crate) mod edit;
 pub(crate) mod effect;
+pub(crate) mod identify;
 pub(crate) mod list;
 pub(crate) mod names;
 pub(crate) mod permissions;

@@ -67,6 +67,8 @@ pub(crate) struct Permissions<'a> {
     pub(crate) deciding: &'a dyn Deciding,
     /// The names of the levels that the user holds.
     pub(crate) levels: &'a BTreeMap<UserLevelId, Name>,
+    /// Whether the signed-in person may see the matrices of levels.
+    pub(crate) sees_levels: bool,
     pub(crate) filter: &'a Filter,
     pub(crate) address: Address,
 }
@@ -130,6 +132,9 @@ impl Permissions<'_> {
                     (self.table(&shown))
                 }
                 p.muted { (count(total, "permission")) @if total > shown.len() { ", " (from + 1) " to " (from + shown.len()) } }
+                p.muted {
+                    "Every feature also has the action Publish. It is listed if a level has a rule for it; otherwise it is denied."
+                }
                 (self.pager(from, total))
             }
         }
@@ -170,11 +175,10 @@ impl Permissions<'_> {
                     } @else {
                         @for (index, level) in decision.decided_by.iter().enumerate() {
                             @if index > 0 { ", " }
-                            a href=(matrix_path(self.company, *level)) {
-                                @match self.levels.get(level) {
-                                    Some(name) => bdi { (name) },
-                                    None => span.mono { (level) },
-                                }
+                            @if self.sees_levels {
+                                a href=(matrix_path(self.company, *level)) { (self.level(*level)) }
+                            } @else {
+                                (self.level(*level))
                             }
                         }
                     }
@@ -182,6 +186,16 @@ impl Permissions<'_> {
                 @if let Some(user) = self.user {
                     td { a href=(why_path(self.company, user, cell)) aria-label={ "Why? " (self.label(cell)) } { "Why?" } }
                 }
+            }
+        }
+    }
+
+    /// Returns the name of a level, or its id if the name is unknown.
+    fn level(&self, level: UserLevelId) -> Markup {
+        html! {
+            @match self.levels.get(&level) {
+                Some(name) => bdi { (name) },
+                None => span.mono { (level) },
             }
         }
     }

@@ -136,6 +136,7 @@ pub(crate) async fn show(
                     user: Some(user.id),
                     deciding: &access,
                     levels: &names,
+                    sees_levels: true,
                     filter: &filter,
                     address: Address { path: user_path(company, user.id), parameters: Vec::new() },
                 }.show())

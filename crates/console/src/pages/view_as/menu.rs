@@ -22,7 +22,7 @@ struct Entry<'a> {
     label: &'a Label,
     view: Option<ViewId>,
     hidden: Option<&'a Hidden>,
-    is_start_page: bool,
+    is_landing_page: bool,
 }
 
 impl Menu<'_> {
@@ -45,7 +45,7 @@ impl Menu<'_> {
                                 label: &item.item.label,
                                 view: item.item.view_id,
                                 hidden: item.hidden.as_ref(),
-                                is_start_page: Some(item.item.id) == start,
+                                is_landing_page: Some(item.item.id) == start,
                             };
                             li.ghost[entry.hidden.is_some()] {
                                 (self.entry(&entry))
@@ -66,7 +66,7 @@ impl Menu<'_> {
                         label: &sub.item.label,
                         view: sub.item.view_id,
                         hidden: sub.hidden.as_ref(),
-                        is_start_page: false,
+                        is_landing_page: false,
                     };
                     li.ghost[sub.hidden.is_some() || item.hidden.is_some()] {
                         @if sub.hidden.is_none() && item.hidden.is_some() {
@@ -90,7 +90,7 @@ impl Menu<'_> {
     fn entry(&self, entry: &Entry<'_>) -> Markup {
         html! {
             (self.label(entry))
-            @if entry.is_start_page { " " span.chip { "Start page" } }
+            @if entry.is_landing_page { " " span.chip { "Landing page" } }
             @if let Some(hidden) = entry.hidden {
                 " " span.chip { "Hidden" }
                 small.reason { (self.reason(hidden)) (self.why(hidden)) }
@@ -132,11 +132,12 @@ impl Menu<'_> {
                 },
                 Reason::NoExplicitAllow => "no level allows it",
                 Reason::ViewModuleMissing | Reason::FeatureModuleMissing => {
-                    "not enabled in this company: "
-                    @for (index, module) in modules.iter().enumerate() {
+                    @let found: Vec<_> = modules.iter().filter_map(|module| self.catalog.module(*module)).collect();
+                    @if found.iter().any(|module| module.enabled) { "not enabled in this company: " }
+                    @else { "disabled for all companies: " }
+                    @for (index, module) in found.iter().enumerate() {
                         @if index > 0 { ", " }
-                        @let name = self.catalog.module(*module).map(|module| module.name.to_string());
-                        "module " bdi { (name.unwrap_or_else(|| module.to_string())) }
+                        "module " bdi { (module.name) }
                     }
                 },
                 Reason::CompanyCeiling => "the ceiling of the company does not permit it",
@@ -153,7 +154,7 @@ impl Menu<'_> {
             Hidden::Feature(feature, _) | Hidden::Required(feature, _) => Some(Cell::Action(*feature, Action::read())),
             Hidden::Everything(_) | Hidden::UnknownFeature | Hidden::Disabled | Hidden::Empty => None,
         };
-        let user: Option<UserId> = self.subject.user.as_ref().map(|(user, _)| *user);
+        let user: Option<UserId> = self.subject.user.as_ref().map(|identified| identified.user);
         html! {
             @if let (Some(user), Some(cell)) = (user, cell) {
                 ". " a href=(why_path(self.company, user, &cell)) { "Why?" }

@@ -14,6 +14,7 @@ use crate::error::PageError;
 use crate::form::Fields;
 use crate::layout::{Section, company_name};
 use crate::page::Page;
+use crate::pages::users::identify::{Identified, identifiers};
 use crate::pages::users::permissions::{Address, Filter, Permissions};
 use crate::pages::users::person::{person, user_path};
 use crate::path::company_path;
@@ -40,9 +41,9 @@ pub(crate) async fn show(
         html! {
             header { h1 { "View as" } }
             @if let Ok(Some((subject, _))) = &found { (banner(&page, subject, sees_levels)) }
-            (choice(company, &query, found.as_ref().ok().and_then(Option::as_ref).map(|(subject, _)| subject), &levels))
+            (choice(company, &query, found.as_ref().ok().and_then(Option::as_ref).map(|(subject, _)| subject), &levels, sees_levels))
             @match &found {
-                Err(problem) => div.notice.error role="alert" { p { bdi { (problem) } "." } },
+                Err(problem) => (problem.show(|user| address::of_user(company, user))),
                 Ok(None) => div.empty { p { "Choose a user or levels, to see the menu and the permissions." } },
                 Ok(Some((subject, view))) => (content(company, &query, &filter, subject, view, sees_levels)),
             }
@@ -57,7 +58,7 @@ fn banner(page: &Authorized<CheckOthers>, subject: &Subject, sees_pages: bool) -
             p {
                 "You see the menu and the permissions in " (company_name(page.company, &page.details)) " as they look to "
                 @match &subject.user {
-                    Some((user, name)) => strong { (person(name.as_ref(), *user)) },
+                    Some(Identified { user, name, .. }) => strong { (person(name.as_ref(), *user)) },
                     None => strong { "a user who holds these levels" },
                 }
                 @if subject.levels.is_empty() {
@@ -74,7 +75,7 @@ fn banner(page: &Authorized<CheckOthers>, subject: &Subject, sees_pages: bool) -
             }
             p {
                 @match &subject.user {
-                    Some((user, _)) if sees_pages => a href=(user_path(page.company, *user)) { "Back to the user" },
+                    Some(Identified { user, .. }) if sees_pages => a href=(user_path(page.company, *user)) { "Back to the user" },
                     None => a href=(company_path(page.company, "levels")) { "Back to the levels" },
                     Some(_) => a href=(company_path(page.company, "")) { "Back to the company" },
                 }
@@ -83,13 +84,20 @@ fn banner(page: &Authorized<CheckOthers>, subject: &Subject, sees_pages: bool) -
     }
 }
 
-fn choice(company: CompanyId, query: &Query, subject: Option<&Subject>, levels: &[UserLevel]) -> Markup {
+fn choice(
+    company: CompanyId,
+    query: &Query,
+    subject: Option<&Subject>,
+    levels: &[UserLevel],
+    searches: bool,
+) -> Markup {
+    let user = subject.and_then(|subject| subject.user.as_ref()).map_or(&query.user, |user| &user.text);
     let is_chosen = |level: &UserLevel| subject.is_some_and(|subject| subject.levels.contains_key(&level.id));
     html! {
         form.panel.edit role="search" aria-label="User" action=(address::path(company)) {
             div.field {
-                label for="view-as-user" { "User (id or issuer|subject)" }
-                input #view-as-user name="user" value=(query.user) autocomplete="off" dir="auto";
+                label for="view-as-user" { "User (" (identifiers(searches)) ")" }
+                input #view-as-user name="user" value=(user) autocomplete="off" dir="auto" maxlength="511";
             }
             div.buttons { button.primary type="submit" { "View as this user" } }
         }
@@ -129,9 +137,10 @@ fn content(
             (Menu { company, catalog: &snapshot.catalog, subject, sees_levels }.show(&view.menu()))
             (Permissions {
                 company,
-                user: subject.user.as_ref().map(|(user, _)| *user),
+                user: subject.user.as_ref().map(|identified| identified.user),
                 deciding: snapshot,
                 levels: &subject.levels,
+                sees_levels,
                 filter,
                 address: Address { path: address::path(company), parameters: query.parameters() },
             }.show())

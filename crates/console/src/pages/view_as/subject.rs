@@ -1,24 +1,25 @@
 //! Whose view the page shows: that of a user, or that of a holder of certain levels.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use iam_application::Requirement;
-use iam_domain::{AssignmentState, Name, UserId, UserLevel, UserLevelId};
+use iam_domain::{AssignmentState, Name, UserLevel, UserLevelId};
 
 use super::address::Query;
 use crate::authorized::{Authorized, CheckOthers};
 use crate::error::PageError;
+use crate::pages::users::identify::{Identified, NotIdentified, identify};
 
 /// A user, or a holder of certain levels that no user needs to hold.
 pub(crate) struct Subject {
-    /// The user with the display name. `None` for a holder of certain levels.
-    pub(crate) user: Option<(UserId, Option<Name>)>,
+    /// The user. `None` for a holder of certain levels.
+    pub(crate) user: Option<Identified>,
     /// The levels that are in effect, with their names.
     pub(crate) levels: BTreeMap<UserLevelId, Name>,
 }
 
 /// The outcome of reading a query: the subject, `None` if the query is empty, or the reason why it is not valid.
-pub(crate) type Named = Result<Option<Subject>, String>;
+pub(crate) type Named = Result<Option<Subject>, NotIdentified>;
 
 impl Subject {
     /// Reads the subject of a query. `all` are the levels that the person may choose from.
@@ -35,26 +36,21 @@ impl Subject {
                 if !page.meets(Requirement::ReadIam).await? {
                     return Err(PageError::Forbidden(Requirement::ReadIam.denial_message().to_owned()));
                 }
-                Ok(Self::of_levels(levels, all).map(Some))
+                Ok(Self::of_levels(levels, all).map(Some).map_err(NotIdentified::Problem))
             }
         }
     }
 
     async fn of_user(page: &Authorized<CheckOthers>, text: &str) -> Result<Named, PageError> {
-        let user = match page.user_named(text) {
-            Ok(user) => user.id,
-            Err(error) => return Ok(Err(format!("The user {error}"))),
+        let user = match identify(page, text).await? {
+            Ok(user) => user,
+            Err(problem) => return Ok(Err(problem)),
         };
-        let application = page.application();
         let is_in_effect = |state: Option<AssignmentState>| state.is_none_or(|state| state == AssignmentState::Active);
-        let held = application.levels_of_user(page.company, user).await?;
+        let held = page.application().levels_of_user(page.company, user.user).await?;
         let held = held.into_iter().filter(|held| is_in_effect(held.state));
         let levels = held.map(|held| (held.level.id, held.level.name)).collect();
-        let mut names = match page.meets(Requirement::ReadProfiles).await? {
-            true => application.display_names(page.company, &BTreeSet::from([user])).await?,
-            false => BTreeMap::new(),
-        };
-        Ok(Ok(Some(Self { user: Some((user, names.remove(&user))), levels })))
+        Ok(Ok(Some(Self { user: Some(user), levels })))
     }
 
     fn of_levels(levels: &[String], all: &[UserLevel]) -> Result<Self, String> {
