@@ -21,5 +21,6 @@ fi
 cp package.json "$work"
 npm --prefix "$work" install --no-audit --no-fund --loglevel=error
 export IAM_PROGRAM=$program
+export IAM_TEST_DATABASE=${program%/*}/iam-test-database
 export IAM_AXE=$work/node_modules/axe-core/axe.min.js
 ${CARGO:-cargo} test -p iam-browser --features browser --test browser -- "$@"
