@@ -11,4 +11,6 @@ mod matrix;
 #[cfg(test)]
 mod page;
 #[cfg(test)]
+mod provider;
+#[cfg(test)]
 mod service;

@@ -19,7 +19,7 @@ use iam_application::{
     Application, Change, Committed, Failure, PageRequest, Preview, PreviewRequest, RequestAccount, RequestContext,
     Requirement, Reserve,
 };
-use iam_domain::{Caller, CompanyDetails, CompanyId, NamedUser, Timestamp};
+use iam_domain::{Caller, CompanyDetails, CompanyId, CompanyStatus, NamedUser, Timestamp};
 use iam_identity::{UserNameError, UserNames};
 use iam_permissions_cache::Consistency;
 use maud::Markup;
@@ -93,7 +93,7 @@ pub(crate) fn console(request: &HttpRequest) -> Result<Data<Console>, PageError>
 fn not_signed_in(request: &HttpRequest) -> PageError {
     // A fragment or a form cannot be shown or sent again, but the page that contains it can.
     let is_page = *request.method() == Method::GET && !request.headers().contains_key("hx-request");
-    let page = if is_page { Some(request.uri().to_string()) } else { referring_page(request) };
+    let page = if is_page { request.uri().path_and_query().map(ToString::to_string) } else { referring_page(request) };
     let query = page.map(|page| format!("?return={}", utf8_percent_encode(&page, NON_ALPHANUMERIC)));
     PageError::NotSignedIn(Some(format!("{PATH}/sign-in{}", query.unwrap_or_default())))
 }
@@ -147,7 +147,17 @@ impl SignedIn {
         if !application.meets(caller, Some(company), Requirement::Member, Consistency::Cached).await? {
             return Err(PageError::NotFound);
         }
-        application.authorize(caller, Some(company), requirement, Consistency::Cached).await?;
+        match application.authorize(caller, Some(company), requirement, Consistency::Cached).await {
+            Err(Failure::Forbidden(requirement)) => {
+                let details = application.company_details(company).await?;
+                let because = match details.status {
+                    CompanyStatus::Active => "",
+                    CompanyStatus::Suspended => ", because the company is suspended",
+                };
+                return Err(PageError::Forbidden(format!("{}{because}", requirement.denial_message())));
+            }
+            authorized => authorized?,
+        }
         self.account.authorize(Some(company), self.reserve)?;
         Ok(application.company_details(company).await?)
     }
@@ -334,7 +344,7 @@ impl<P: Policy, T: DeserializeOwned + 'static> FromRequest for Submitted<P, T> {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let authorized = Authorized::<P>::of(&request).await?;
-            let (form, fields) = form::read(&request, &mut payload, &authorized.signed_in.session).await?;
+            let (form, fields) = form::read(&mut payload, &authorized.signed_in.session).await?;
             authorized.signed_in.account.begin_change()?;
             Ok(Self { authorized, form, fields })
         })

@@ -216,3 +216,17 @@ mod postgres {
         assert!(slow("1h").is_empty());
     }
 }
+
+#[test]
+fn forged_cookies_and_malformed_requests_fill_no_log() {
+    for filter in ["info", "warn,iam_http=debug"] {
+        let mut server = ServerProcess::start(&[], &[("IAM__LOG__FILTER", filter)]);
+        for name in ["__Host-iam_session", "iam_session", "iam_sign_in"] {
+            let cookie = format!("{name}=forged");
+            assert_eq!(server.request("GET", "/console/companies", &[("cookie", &cookie)], None).status, 303);
+        }
+        assert_eq!(server.request("G\u{1}T", "/livez", &[], None).status, 400);
+        let log = server.rest_of_the_log();
+        assert!(!log.contains("actix_"), "{log}");
+    }
+}
