@@ -70,19 +70,19 @@ test-memory: tools kubectl ## Run the tests that need no database
 .PHONY: test-storage
 test-storage: tools ## Run the tests of the PostgreSQL adapter, the schema and the migrations (PG=18: the major version)
 	$(CARGO) build --workspace --bins --tests
-	tests/with-postgres.sh $(CARGO) test -p iam-tests --test it -- storage::
+	tests/with-postgres.sh $(CARGO) test --workspace --test it -- storage::
 
 # Tests several replicas, failovers and connections in the forms for other engines: a lock row, and polls without wake-ups.
 .PHONY: test-engines
 test-engines: tools kubectl ## Run the tests of several replicas with IAM__DATABASE__GATE=row and IAM__DATABASE__FEED=poll
 	$(CARGO) build --workspace --bins --tests
-	IAM_TEST_OTHER_FORMS=true tests/with-postgres.sh $(CARGO) test -p iam-tests --test it -- $(OTHER_FORMS)
+	IAM_TEST_OTHER_FORMS=true tests/with-postgres.sh $(CARGO) test --workspace --test it -- $(OTHER_FORMS)
 
 # Tests the console in Chromium. FILTER is a substring of the names of the selected tests; SCREENSHOTS is a folder.
 .PHONY: test-browser
 test-browser: tools ## Test the console in Chromium, with axe-core; installs both (FILTER=matrix, SCREENSHOTS=folder)
-	$(CARGO) build -p iam-http --bin iam
-	SCREENSHOTS=$(abspath $(SCREENSHOTS)) CARGO=$(CARGO) tests/browser/run.sh \
+	$(CARGO) build --workspace --bins --tests
+	SCREENSHOTS=$(abspath $(SCREENSHOTS)) CARGO=$(CARGO) tests/with-postgres.sh tests/browser/run.sh \
 		$(or $(CARGO_TARGET_DIR),target)/debug/iam $(FILTER)
 
 # High CPU load exposes flaky tests sooner. FILTER is a substring of the names of the selected tests.

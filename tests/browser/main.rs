@@ -7,10 +7,14 @@ mod driver;
 #[cfg(test)]
 mod frame;
 #[cfg(test)]
+mod keyboard;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod page;
 #[cfg(test)]
 mod provider;
+#[cfg(test)]
+mod replicas;
 #[cfg(test)]
 mod service;

@@ -68,3 +68,45 @@ async fn a_draft_by_keyboard_is_reviewed_and_saved() {
     assert_eq!(after[2], before[2], "the third change was undone");
     browser.close().await.unwrap();
 }
+
+/// Changes the cell of the level Visitor in the first row with this number of presses of Space, and opens the review.
+async fn review_after(browser: &Client, presses: usize) {
+    go_to_first_cell_of_visitor(browser).await;
+    for _ in 0..presses {
+        press(browser, " ").await;
+    }
+    assert_eq!(text(browser, "#draft-count").await, "1 change");
+    click(browser, "#draft button[type=submit]").await;
+    present(browser, "main form button.primary").await;
+}
+
+#[tokio::test]
+async fn a_conflict_of_two_browsers_keeps_the_draft_and_shows_what_was_changed() {
+    let (service, driver) = (Demo::start(), Driver::start());
+    let (first, second) = (open(&driver, &service).await, open(&driver, &service).await);
+    let before = cell(&first, 1).await;
+    review_after(&first, 1).await;
+    review_after(&second, 2).await;
+    click(&first, "main form button.primary").await;
+    present(&first, "main .notice[role=status]").await;
+    let of_first = cell(&first, 1).await;
+
+    click(&second, "main form button.primary").await;
+    present(&second, "main form button[formaction$='review'], main form button[formaction*='/review']").await;
+    let conflict = text(&second, "main").await;
+    assert!(conflict.contains("Visitor"), "{conflict}");
+    assert_sound(&second, "conflict").await;
+    screenshot(&second, "conflict").await;
+    first.goto(&matrix(&service)).await.unwrap();
+    assert_eq!(cell(&first, 1).await, of_first, "the second browser has saved nothing");
+
+    click(&second, "main form button[formaction*='/review']").await;
+    present(&second, "main form[action*='/save'], main form button[formaction*='/save']").await;
+    click(&second, "main form button.primary").await;
+    present(&second, "main .notice[role=status]").await;
+    let of_second = cell(&second, 1).await;
+    assert!(of_second != before && of_second != of_first, "{before} {of_first} {of_second}");
+    for browser in [first, second] {
+        browser.close().await.unwrap();
+    }
+}

@@ -7,7 +7,7 @@ use std::sync::mpsc::Receiver;
 
 use fantoccini::{Client, Locator};
 
-use crate::driver::Driver;
+use crate::driver::{Driver, take_problems};
 use crate::page::{assert_sound, click, present, screenshot, text};
 use crate::service::{Killed, PATIENCE, lines, variable};
 
@@ -68,6 +68,14 @@ impl Installation {
         click(browser, "a[href*='/sign-in/provider/0']").await;
     }
 
+    /// Follows the link to the identity provider, and waits until it asks for a password. Returns the state of the sign-in.
+    async fn begin_pending(&self, browser: &Client) -> String {
+        self.begin(browser).await;
+        present(browser, "input[name=password]").await;
+        forget_problems(browser).await;
+        message(&self.messages, "state ")
+    }
+
     /// Signs a person in at the identity provider, who has never been there, and returns to the console.
     async fn sign_in(&self, browser: &Client) {
         self.begin(browser).await;
@@ -81,6 +89,7 @@ impl Installation {
         present(browser, "input[name=prompt][value=consent]").await;
         click(browser, "button.login-submit").await;
         present(browser, "nav.sections").await;
+        forget_problems(browser).await;
     }
 
     /// Opens an address of the console, and returns what its page says.
@@ -88,6 +97,11 @@ impl Installation {
         browser.goto(address).await.unwrap();
         text(browser, "main").await
     }
+}
+
+/// Forgets the problems of the pages so far, because those of the identity provider are not of the console.
+async fn forget_problems(browser: &Client) {
+    take_problems(browser).await.unwrap();
 }
 
 /// Returns the rest of the next message with this beginning.
@@ -120,8 +134,7 @@ async fn a_person_signs_in_at_an_identity_provider_and_out_of_it() {
     // Without a hint of who signs out, the identity provider asks for a confirmation.
     click(&browser, "button[name=logout]").await;
     present(&browser, "form[action$='/sign-in/token']").await;
-    installation.begin(&browser).await;
-    present(&browser, "input[name=password]").await;
+    installation.begin_pending(&browser).await;
     browser.close().await.unwrap();
 }
 
@@ -130,9 +143,7 @@ async fn a_replayed_callback_and_a_wrong_state_are_refused() {
     let (installation, driver) = (Installation::start(), Driver::start());
     let (browser, other) = (driver.browser().await, driver.browser().await);
     // A wrong state ends the sign-in.
-    installation.begin(&browser).await;
-    present(&browser, "input[name=password]").await;
-    let state = message(&installation.messages, "state ");
+    let state = installation.begin_pending(&browser).await;
     let callback = |state: &str| format!("{}/sign-in/callback?code=x&state={state}", installation.console);
     let expired = "expired, was already completed, or began in another browser";
     assert!(installation.visit(&browser, &callback(&format!("{state}x"))).await.contains(expired));
@@ -154,9 +165,7 @@ async fn a_replayed_callback_and_a_wrong_state_are_refused() {
 async fn a_sign_in_explains_that_the_identity_provider_has_stopped() {
     let (mut installation, driver) = (Installation::start(), Driver::start());
     let browser = driver.browser().await;
-    installation.begin(&browser).await;
-    present(&browser, "input[name=password]").await;
-    let state = message(&installation.messages, "state ");
+    let state = installation.begin_pending(&browser).await;
     installation.provider.end();
     let stopped = "The identity provider is not available";
     let callback = format!("{}/sign-in/callback?code=x&state={state}", installation.console);

@@ -39,6 +39,7 @@ mod expiry;
 mod external_ids;
 mod failure;
 mod field_error;
+mod figures;
 mod health;
 mod idempotency;
 mod levels_change;
@@ -82,10 +83,12 @@ pub use etag::{Etag, IfMatch};
 pub use execute::Committed;
 pub use failure::{Failure, causes};
 pub use field_error::{FIELD_ERRORS_LIMIT, FieldCode, FieldError};
+pub use figures::{FigureSource, Figures};
 pub use health::{HealthProbe, Readiness, ReadinessCheck, ReadinessProblem, ReadinessReason, SchemaVersions};
 pub use iam_storage::{
     AuditCursor, AuditFilter, CompanyMatrix, CompanyOrder, Direction, EndingAssignment, FeatureCell, HeldLevel,
-    IdempotentRequest, LevelMatrix, ListedCompany, Member, Membership, NewTrailEntry, Stamped, StoredSession, ViewCell,
+    IdempotentRequest, LevelMatrix, ListedCompany, Member, Membership, NewTrailEntry, OperationFigures, PoolUse,
+    RecentOperations, Stamped, StoredSession, ViewCell,
 };
 pub use idempotency::request_digest;
 pub use levels_change::{LevelFields, LevelsChange};

@@ -358,7 +358,9 @@ mod tests {
         };
         let (with_id, without_id) =
             (issuer(r#""client_id": "a", "client_secret": "b""#), issuer(r#""client_secret": "b""#));
-        let issuers = |value| ("IAM__AUTH__ISSUERS", value);
+        fn issuers(value: &str) -> (&str, &str) {
+            ("IAM__AUTH__ISSUERS", value)
+        }
         let (url, disabled) = (("IAM__CONSOLE__PUBLIC_URL", "https://iam.example"), ("IAM__CONSOLE__ENABLED", "false"));
         assert_eq!(
             problem(&[issuers(&with_id)]).await,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use iam_application::{HealthProbe, ReadinessReason};
 use iam_permissions_cache::Permissions;
-use iam_storage::PoolStats;
-use iam_storage_postgres::{PostgresStorage, RecentOperations, recent_operations};
+use iam_storage::{PoolStats, RecentOperations};
+use iam_storage_postgres::{PostgresStorage, recent_operations};
 
 /// Whether the process is ready.
 const READY: &str = "iam_ready";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use iam_application::{Application, HealthProbe};
+use iam_application::{Application, FigureSource, HealthProbe};
 use iam_domain::Clock;
 use iam_identity::{SharedSecret, TokenVerifier, system_clock};
 use iam_permissions_cache::{FillOptions, Permissions};
@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::expiry::remove_expired_assignments;
+use crate::figures::{FigureHistory, record_figures};
 use crate::issuers::{self, AuthError};
 use crate::open_files::OpenFilesError;
 use crate::probe::{Progress, SystemProbe};
@@ -63,6 +64,8 @@ pub struct System {
     pub probe: Arc<dyn HealthProbe>,
     /// The state that is published as metrics.
     pub samples: Samples,
+    /// The figures of the last minutes, for people.
+    pub figures: Arc<dyn FigureSource>,
     /// The clock that all services of the process use.
     pub clock: Clock,
     /// Maximum number of client connections of the API; `0` means no limit. It is at most the number that the limit on
@@ -148,6 +151,8 @@ impl System {
         samples.describe();
         background_runs::describe();
         span_counts::describe();
+        let figures = Arc::new(FigureHistory::new(samples.clone(), clock.clone()));
+        tasks.spawn(record_figures(Arc::clone(&figures)));
         let application = Application::new(Arc::clone(&storage), permissions, Arc::new(MemorySimulator), runtime);
         let application = application.with_budgets(settings.rate_limit.budgets());
         let application = Arc::new(application.with_quotas(settings.quotas.limits()));
@@ -159,6 +164,7 @@ impl System {
             verifier,
             probe,
             samples,
+            figures,
             clock,
             max_connections,
             secret,

@@ -19,7 +19,7 @@ use iam_application::{
     Application, Change, Committed, Failure, PageRequest, Preview, PreviewRequest, RequestAccount, RequestContext,
     Requirement, Reserve,
 };
-use iam_domain::{Caller, CompanyDetails, CompanyId, CompanyStatus, NamedUser, Timestamp};
+use iam_domain::{Caller, CompanyDetails, CompanyId, CompanyStatus, NamedUser, Timestamp, Versions};
 use iam_identity::{UserNameError, UserNames};
 use iam_permissions_cache::Consistency;
 use maud::Markup;
@@ -29,7 +29,7 @@ use serde::de::DeserializeOwned;
 use crate::console::Console;
 use crate::error::PageError;
 use crate::form::{self, Fields};
-use crate::layout::{self, Frame, Section};
+use crate::layout::{self, Frame, OF_COMPANY, Section};
 use crate::page::Page;
 use crate::path::PATH;
 use crate::session::{Identity, Session};
@@ -162,6 +162,21 @@ impl SignedIn {
         Ok(application.company_details(company).await?)
     }
 
+    /// Returns the requirements of the sections of a company that the person meets, so that no link leads to a page that
+    /// the person may not see.
+    async fn requirements_met(&self, company: CompanyId) -> Result<Vec<Requirement>, PageError> {
+        let mut met = Vec::new();
+        for (.., requirement) in OF_COMPANY {
+            let (application, caller) = (self.application(), self.caller());
+            if !met.contains(&requirement)
+                && application.meets(caller, Some(company), requirement, Consistency::Cached).await?
+            {
+                met.push(requirement);
+            }
+        }
+        Ok(met)
+    }
+
     /// Returns the context of a change that the person makes with this request.
     fn context(&self) -> RequestContext {
         RequestContext {
@@ -184,7 +199,7 @@ impl SignedIn {
         section: Section,
         content: impl FnOnce(&str) -> Markup,
     ) -> Result<Page, PageError> {
-        self.framed(title, section, None, content)
+        self.framed(title, section, None, &[], content)
     }
 
     fn framed(
@@ -192,11 +207,12 @@ impl SignedIn {
         title: &str,
         section: Section,
         company: Option<(CompanyId, &CompanyDetails)>,
+        met: &[Requirement],
         content: impl FnOnce(&str) -> Markup,
     ) -> Result<Page, PageError> {
         let (csrf, person) = (self.form_token()?, self.identity.label());
         let is_super_admin = self.caller().is_super_admin();
-        let frame = Frame { title, section, company, person: &person, is_super_admin, csrf: &csrf };
+        let frame = Frame { title, section, company, met, person: &person, is_super_admin, csrf: &csrf };
         Ok(Page::new(StatusCode::OK, layout::framed(&frame, &content(&csrf))))
     }
 }
@@ -206,6 +222,8 @@ pub(crate) struct Authorized<P> {
     signed_in: SignedIn,
     pub(crate) company: CompanyId,
     pub(crate) details: CompanyDetails,
+    /// The requirements of the sections that the person meets in the company.
+    met: Vec<Requirement>,
     policy: PhantomData<P>,
 }
 
@@ -215,7 +233,8 @@ impl<P: Policy> Authorized<P> {
         let company = request.match_info().get("company").and_then(|id| CompanyId::parse(id).ok());
         let company = company.ok_or(PageError::NotFound)?;
         let details = signed_in.authorize(company, P::REQUIREMENT).await?;
-        Ok(Self { signed_in, company, details, policy: PhantomData })
+        let met = signed_in.requirements_met(company).await?;
+        Ok(Self { signed_in, company, details, met, policy: PhantomData })
     }
 
     /// Returns the application, which provides the use cases.
@@ -252,6 +271,21 @@ impl<P: Policy> Authorized<P> {
     pub(crate) async fn execute<C: Change>(&self, change: C) -> Result<Committed<C::Answer>, Failure> {
         const { assert!(P::REQUIREMENT.is(C::REQUIREMENT), "the policy and the change must have the same requirement") };
         self.application().execute(self.signed_in.context(), change).await
+    }
+
+    /// Executes a change if the company and the catalog still have these versions.
+    ///
+    /// # Errors
+    ///
+    /// Returns the [`Failure`] of the change: [`Failure::PreconditionFailed`] if the versions are others.
+    pub(crate) async fn execute_at<C: Change>(
+        &self,
+        versions: Versions,
+        change: C,
+    ) -> Result<Committed<C::Answer>, Failure> {
+        const { assert!(P::REQUIREMENT.is(C::REQUIREMENT), "the policy and the change must have the same requirement") };
+        let context = RequestContext { if_version: Some(versions), ..self.signed_in.context() };
+        self.application().execute(context, change).await
     }
 
     /// Previews a change that the person makes with this request, with the first `users` users whom it affects. Compilation
@@ -304,7 +338,8 @@ impl<P: Policy> Authorized<P> {
         section: Section,
         content: impl FnOnce(&str) -> Markup,
     ) -> Result<Page, PageError> {
-        self.signed_in.framed(title, section, Some((self.company, &self.details)), content)
+        let company = Some((self.company, &self.details));
+        self.signed_in.framed(title, section, company, &self.met, content)
     }
 }
 

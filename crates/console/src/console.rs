@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Data;
-use iam_application::Application;
+use iam_application::{Application, FigureSource, HealthProbe};
 use iam_domain::{Clock, UserId};
 use iam_identity::TokenVerifier;
 use url::Url;
@@ -20,6 +20,10 @@ pub struct ConsoleServices {
     pub verifier: Arc<TokenVerifier>,
     /// The clock.
     pub clock: Clock,
+    /// The probe that reports the readiness of the process.
+    pub probe: Arc<dyn HealthProbe>,
+    /// The figures of the process in the last minutes.
+    pub figures: Arc<dyn FigureSource>,
 }
 
 impl std::fmt::Debug for ConsoleServices {

@@ -1,5 +1,6 @@
 //! The frame of the pages: the document, the header with the company and the signed-in person, and the navigation.
 
+use iam_application::Requirement;
 use iam_domain::{CompanyDetails, CompanyId, CompanyStatus, Timestamp};
 use maud::{DOCTYPE, Markup, html};
 
@@ -30,18 +31,20 @@ pub(crate) enum Section {
     Why,
     /// The users whom a check allows.
     WhoCan,
+    /// The health of the replica.
+    Health,
     /// A page outside of the navigation.
     None,
 }
 
-/// The sections of a company, with the last segment of their paths and their labels.
-const OF_COMPANY: [(Section, &str, &str); 6] = [
-    (Section::Overview, "", "Overview"),
-    (Section::Levels, "levels", "Levels"),
-    (Section::Matrix, "matrix", "Matrix"),
-    (Section::Users, "users", "Users"),
-    (Section::Why, "why", "Why?"),
-    (Section::WhoCan, "who-can", "Who can?"),
+/// The sections of a company: the last segment of the path, the label, and the requirement for the page.
+pub(crate) const OF_COMPANY: [(Section, &str, &str, Requirement); 6] = [
+    (Section::Overview, "", "Overview", Requirement::Member),
+    (Section::Levels, "levels", "Levels", Requirement::ReadIam),
+    (Section::Matrix, "matrix", "Matrix", Requirement::ReadIam),
+    (Section::Users, "users", "Users", Requirement::ReadIam),
+    (Section::Why, "why", "Why?", Requirement::Member),
+    (Section::WhoCan, "who-can", "Who can?", Requirement::FindAllowed),
 ];
 
 /// What the frame of a page shows besides its content.
@@ -53,6 +56,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) section: Section,
     /// The company that the page is about, if any.
     pub(crate) company: Option<(CompanyId, &'a CompanyDetails)>,
+    /// The requirements of [`OF_COMPANY`] that the signed-in person meets in the company.
+    pub(crate) met: &'a [Requirement],
     /// The name of the signed-in person.
     pub(crate) person: &'a str,
     /// Whether the signed-in person is a super admin.
@@ -108,7 +113,7 @@ pub(crate) fn framed(frame: &Frame<'_>, content: &Markup) -> Markup {
             header.bar {
                 (brand())
                 (company_menu(frame))
-                @if let Some((company, _)) = frame.company {
+                @if let Some((company, _)) = frame.company && frame.met.contains(&Requirement::ReadIam) {
                     form.search role="search" aria-label="In this company" action=(company_path(company, "search")) {
                         label.visually-hidden for="search" { "Search in this company" }
                         input #search type="search" name="q" placeholder="Search (press /)" data-search
@@ -172,13 +177,20 @@ fn navigation(frame: &Frame<'_>) -> Markup {
     html! {
         @if let Some((company, _)) = frame.company {
             ul {
-                @for (section, segment, label) in OF_COMPANY {
-                    li { a href=(company_path(company, segment)) aria-current=[current(section)] { (label) } }
+                @for (section, segment, label, requirement) in OF_COMPANY {
+                    @if frame.met.contains(&requirement) {
+                        li { a href=(company_path(company, segment)) aria-current=[current(section)] { (label) } }
+                    }
                 }
             }
         }
         div.group { "Platform" }
-        ul { li { a href={ (PATH) "/companies" } aria-current=[current(Section::Companies)] { "Companies" } } }
+        ul {
+            li { a href={ (PATH) "/companies" } aria-current=[current(Section::Companies)] { "Companies" } }
+            @if frame.is_super_admin {
+                li { a href={ (PATH) "/health" } aria-current=[current(Section::Health)] { "Health" } }
+            }
+        }
     }
 }
 

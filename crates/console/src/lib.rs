@@ -21,6 +21,8 @@ mod page;
 mod pages;
 mod path;
 mod provider;
+mod quantity;
+mod refusal;
 mod session;
 
 pub use console::{Console, ConsoleOptions, ConsoleServices, DemoUser};

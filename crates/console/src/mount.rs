@@ -86,6 +86,8 @@ fn routes(config: &mut ServiceConfig) {
         .service(page("/sign-in/callback", pages::provider::callback))
         .service(page("/sign-out/provider/{number}", pages::provider::end))
         .service(form("/sign-out", pages::sign_in::sign_out))
+        .service(page("/health", pages::health::page::show))
+        .service(page("/health/figures", pages::health::page::refresh))
         .service(page("/companies", pages::companies::list))
         .service(page("/companies/options", pages::companies::options))
         .service(page("/companies/{company}", pages::overview::show))

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use iam_domain::{CommitStamp, CompanyId, UserId};
 use iam_storage::{Result, Storage, StorageError, Target};
@@ -227,6 +228,13 @@ impl Permissions {
     #[must_use]
     pub fn stats(&self) -> CacheStats {
         self.cache.stats()
+    }
+
+    /// Returns the longest time from a change until this replica has heard of it, of the changes since the previous call.
+    /// Returns `None` if it has heard of no change since then. Each delay is returned to only one caller.
+    #[must_use]
+    pub fn take_longest_revocation_delay(&self) -> Option<Duration> {
+        self.cache.counters.take_longest_delay()
     }
 
     /// Polls for changes by other replicas in an endless loop. Run this function in a separate task. Each poll that

@@ -50,9 +50,23 @@ pub(crate) struct Counters {
     pub(crate) failed_loads: Counter,
     pub(crate) evictions: Counter,
     pub(crate) invalidations: Counter,
+    /// The longest delay of a change since it was last taken, in nanoseconds. Zero if there was none.
+    longest_delay: AtomicU64,
 }
 
 impl Counters {
+    /// Records the time from a change until this replica has heard of it.
+    pub(crate) fn delayed(&self, delay: Duration) {
+        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX).max(1);
+        self.longest_delay.fetch_max(nanos, Ordering::Relaxed);
+    }
+
+    /// Returns the longest recorded delay since the previous call. Returns `None` if there was none.
+    pub(crate) fn take_longest_delay(&self) -> Option<Duration> {
+        let nanos = self.longest_delay.swap(0, Ordering::Relaxed);
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
+    }
+
     /// Returns the values of the counters, and the age of the cached data: the time since the start of the last poll
     /// that confirmed it. The other fields are zero.
     pub(crate) fn read(&self, confirmed: Moment) -> CacheStats {

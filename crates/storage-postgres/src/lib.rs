@@ -125,5 +125,5 @@ pub use engine::{Feed, Gate, OtherForm};
 pub use iam_database_url::UrlError;
 pub use metric_list::describe_metrics;
 pub use options::PostgresOptions;
-pub use statistics::{OperationFigures, RecentOperations, recent_operations};
+pub use statistics::recent_operations;
 pub use storage::{OptionsError, PostgresStorage};

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use iam_storage::{OperationFigures, RecentOperations};
+
 /// The length of a slot.
 const SLOT: Duration = Duration::from_secs(60);
 /// The number of slots: the slot of the current minute, and those of the five minutes before it.
@@ -14,32 +16,6 @@ const BUCKETS: usize = 64;
 const FIRST_BUCKET: f64 = 100.0;
 /// The ratio of the upper bounds of two neighbouring buckets. The last bucket ends after two minutes.
 const RATIO: f64 = 1.25;
-
-/// The figures of one operation in the last minutes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OperationFigures {
-    /// The name of the operation: the trait and the method, or `none` for statements outside an operation.
-    pub operation: &'static str,
-    /// Number of completed calls.
-    pub calls: u64,
-    /// Number of failed calls.
-    pub errors: u64,
-    /// Number of rows that the statements of the operation returned or changed.
-    pub rows: u64,
-    /// The duration of all calls together.
-    pub total: Duration,
-    /// The quantile 0.99 of the durations. It exceeds the exact value by at most a quarter, or is at most 0.1 ms.
-    pub p99: Duration,
-}
-
-/// The figures of all operations.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecentOperations {
-    /// The period that the figures cover: at least five minutes, unless the process is younger, and at most six.
-    pub window: Duration,
-    /// The figures of each operation that was called in this period.
-    pub operations: Vec<OperationFigures>,
-}
 
 /// The figures of one operation in one minute.
 #[derive(Debug)]

@@ -75,6 +75,7 @@ mod growth;
 mod idempotency;
 mod matrix;
 mod members;
+mod operation_figures;
 mod parts;
 mod profiles;
 mod read;
@@ -109,6 +110,7 @@ pub use members::{
     CursorKey, CursorKeys, Direction, HeldLevel, LevelRules, Member, MemberFilter, MemberPosition, MemberSearch,
     Members, ProfileText, Selected, UserRange,
 };
+pub use operation_figures::{OperationFigures, RecentOperations};
 pub use profiles::{Forgotten, UserProfiles, UserProfilesMut};
 pub use read::{
     ApiKeys, Assignments, CellName, CompanyCeilings, CompanyModules, CompanyQuotas, CompanyStates, CredentialChanges,

@@ -13,6 +13,7 @@ use actix_web::web::Bytes;
 use actix_web::{App, test};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, LocalBoxStream, StreamExt as _};
+use iam_application::{FigureSource, Figures, RecentOperations};
 use iam_console::{Console, ConsoleOptions, ConsoleServices, DemoUser};
 use iam_domain::{Clock, UserId};
 use iam_http::{Api, HttpOptions, Pages, Services};
@@ -39,6 +40,28 @@ pub struct Setting {
     pub clock: Clock,
     pub options: ConsoleOptions,
     pub http: HttpOptions,
+    pub figures: Arc<dyn FigureSource>,
+}
+
+/// Figures that a test determines.
+#[derive(Default)]
+pub struct FixedFigures {
+    pub history: Vec<Figures>,
+    pub operations: RecentOperations,
+}
+
+impl FigureSource for FixedFigures {
+    fn replica(&self) -> &str {
+        "replica-of-the-test"
+    }
+
+    fn history(&self) -> Vec<Figures> {
+        self.history.clone()
+    }
+
+    fn operations(&self) -> RecentOperations {
+        self.operations.clone()
+    }
 }
 
 impl Default for Setting {
@@ -48,6 +71,7 @@ impl Default for Setting {
             clock: system_clock(),
             options: ConsoleOptions::default(),
             http: HttpOptions::default(),
+            figures: Arc::new(FixedFigures::default()),
         }
     }
 }
@@ -64,12 +88,14 @@ impl Setting {
 impl TestConsole {
     /// Creates a console of the application of this API.
     pub async fn of(api: &TestApi, setting: Setting) -> Self {
-        let Setting { verifier, clock, options, http } = setting;
+        let Setting { verifier, clock, options, http, figures } = setting;
         let (application, verifier) = (Arc::clone(&api.application), Arc::new(verifier.with_clock(clock.clone())));
         let services = ConsoleServices {
             application: Arc::clone(&application),
             verifier: Arc::clone(&verifier),
             clock: clock.clone(),
+            probe: Arc::new(Fine),
+            figures,
         };
         let console = Console::new(services, options);
         let pages = Pages {

@@ -3,6 +3,7 @@
 pub(crate) mod companies;
 pub(crate) mod decisions;
 pub(crate) mod files;
+pub(crate) mod health;
 pub(crate) mod levels;
 pub(crate) mod matrix;
 pub(crate) mod overview;

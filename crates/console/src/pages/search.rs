@@ -1,7 +1,7 @@
 //! The search over everything in a company: levels, users, views, features and modules.
 
 use actix_web::web::Query;
-use iam_application::{ListMembers, MemberOrder, PageRequest, SearchText};
+use iam_application::{ListMembers, MemberOrder, PageRequest};
 use iam_domain::CompanyId;
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -11,6 +11,7 @@ use crate::authorized::{Authorized, ReadIam};
 use crate::error::PageError;
 use crate::layout::Section;
 use crate::page::Page;
+use crate::pages::users::list::search_text;
 use crate::path::company_path;
 
 /// Maximum number of results of each kind.
@@ -23,12 +24,15 @@ pub(crate) struct Search {
     q: String,
 }
 
+/// Number of matching users from whom the best matches are chosen.
+const USERS: u64 = 200;
+
 /// A result: its name, and a further text by which it was found.
 struct Found {
     name: String,
     detail: String,
     /// The page about the result, as the rest of the path of the company.
-    page: Option<String>,
+    page: String,
 }
 
 /// Returns how well a text matches, where less is better. Returns `None` if it does not match.
@@ -45,11 +49,18 @@ fn rank(text: &str, wanted: &str) -> Option<u8> {
     }
 }
 
-/// Returns the entries that match, exact matches first.
+/// Returns the entries whose name or detail matches, exact matches first.
 fn matching(entries: impl IntoIterator<Item = Found>, wanted: &str) -> Vec<Found> {
-    let ranked = entries.into_iter().filter_map(|entry| {
+    let matches = |entry: &Found| rank(&entry.name, wanted).or_else(|| rank(&entry.detail, wanted)).is_some();
+    best(entries.into_iter().filter(matches), wanted)
+}
+
+/// Returns the best entries, exact matches first. Entries that match by another text, such as the e-mail address of a user,
+/// are last.
+fn best(entries: impl IntoIterator<Item = Found>, wanted: &str) -> Vec<Found> {
+    let ranked = entries.into_iter().map(|entry| {
         let ranks = [rank(&entry.name, wanted), rank(&entry.detail, wanted)];
-        ranks.into_iter().flatten().min().map(|rank| (rank, entry))
+        (ranks.into_iter().flatten().min().unwrap_or(u8::MAX), entry)
     });
     let mut ranked: Vec<_> = ranked.collect();
     ranked.sort_by(|(a, one), (b, other)| (a, &one.name).cmp(&(b, &other.name)));
@@ -67,11 +78,8 @@ pub(crate) async fn show(page: Authorized<ReadIam>, search: Query<Search>) -> Re
         );
     }
     let (application, wanted) = (page.application(), text.to_lowercase());
-    let entry = |name: &str, detail: &str, page: String| Found {
-        name: name.to_owned(),
-        detail: detail.to_owned(),
-        page: Some(page),
-    };
+    let entry =
+        |name: &str, detail: &str, page: String| Found { name: name.to_owned(), detail: detail.to_owned(), page };
     let rows = |kind: &str, text: &str| format!("matrix?tab={kind}&q={}", utf8_percent_encode(text, NON_ALPHANUMERIC));
     let levels = application.user_levels(page.company).await?;
     let levels = levels
@@ -89,22 +97,23 @@ pub(crate) async fn show(page: Authorized<ReadIam>, search: Query<Search>) -> Re
     let modules = modules
         .iter()
         .map(|module| entry(module.name.as_str(), module.code.as_str(), format!("matrix?module={}", module.id)));
-    let members = ListMembers {
-        company: page.company,
-        level: None,
-        search: Some(SearchText::Text(text.to_owned())),
-        order: MemberOrder::Name,
-        page: PageRequest { limit: LIMIT as u64, cursor: None, include_total: false },
+    let members = match search_text(&page, text) {
+        Ok(search) => {
+            let first = PageRequest { limit: USERS, cursor: None, include_total: false };
+            let order = MemberOrder::Name;
+            let members = ListMembers { company: page.company, level: None, search, order, page: first };
+            application.list_members(page.caller(), "console search", &members).await?.elements
+        }
+        // Such a text identifies no user.
+        Err(_) => Vec::new(),
     };
-    let members = application.list_members(page.caller(), "console search", &members).await?;
-    let users = members.elements.iter().map(|member| Found {
-        name: member.display_name.as_ref().map_or_else(|| member.user.to_string(), ToString::to_string),
-        detail: member.user.to_string(),
-        page: None,
+    let users = members.iter().map(|member| {
+        let (name, id) = (member.display_name.as_ref(), member.user.to_string());
+        entry(name.map_or(id.as_str(), |name| name.as_str()), &id, format!("users/{id}"))
     });
     let groups = [
         ("Levels", matching(levels, &wanted)),
-        ("Users", users.collect()),
+        ("Users", best(users, &wanted)),
         ("Views", matching(views, &wanted)),
         ("Features", matching(features, &wanted)),
         ("Modules", matching(modules, &wanted)),
@@ -131,10 +140,7 @@ fn group(company: CompanyId, kind: &str, found: &[Found]) -> Markup {
                             @for Found { name, detail, page } in found {
                                 tr {
                                     th scope="row" {
-                                        @match page {
-                                            Some(page) => a href=(company_path(company, page)) { bdi { (name) } },
-                                            None => bdi { (name) },
-                                        }
+                                        a href=(company_path(company, page)) { bdi { (name) } }
                                     }
                                     td.muted { bdi { (detail) } }
                                 }
@@ -153,7 +159,7 @@ mod tests {
 
     #[test]
     fn exact_matches_are_first() {
-        let entry = |name: &str| Found { name: name.to_owned(), detail: String::new(), page: None };
+        let entry = |name: &str| Found { name: name.to_owned(), detail: String::new(), page: String::new() };
         let entries = ["Risk approvers", "A risk", "risk", "other"].map(entry);
         let names: Vec<_> = matching(entries, "risk").into_iter().map(|found| found.name).collect();
         assert_eq!(names, ["risk", "Risk approvers", "A risk"]);

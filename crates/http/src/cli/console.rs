@@ -41,6 +41,8 @@ pub(super) fn pages(
         application: Arc::clone(&system.application),
         verifier: Arc::clone(&system.verifier),
         clock: system.clock.clone(),
+        probe: Arc::clone(&system.probe),
+        figures: Arc::clone(&system.figures),
     };
     let console = Console::new(services, options);
     Ok(Some(Pages { path: PATH, mount: Arc::new(move |config| configure(config, &console)), failed }))

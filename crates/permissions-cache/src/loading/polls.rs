@@ -14,6 +14,7 @@ use crate::loading::coalescer::Coalescer;
 use crate::loading::context::Context;
 use crate::loading::error::{Loaded, in_limit, unavailable};
 use crate::metric_list::REVOCATION_DELAY;
+use crate::stats::Counters;
 
 /// Polls for changes. All requests that wait for a poll share one poll (single flight).
 pub(crate) struct Polls {
@@ -115,7 +116,7 @@ async fn poll(context: &Context, is_followed: bool, began: Ticket) -> Loaded<()>
     };
     cache.clock.measured(changes.now, sent.at());
     if cache.polled(&changes, generation, began) {
-        record_delays(&changes, sent.at());
+        record_delays(&changes, sent.at(), &cache.counters);
     }
     // If this poll detected a restore without a new epoch, the epoch is replaced immediately. If a load detects such a
     // restore, the next poll replaces the epoch.
@@ -134,13 +135,14 @@ async fn poll(context: &Context, is_followed: bool, began: Ticket) -> Loaded<()>
 
 /// Records the time from each reported change until now, when the cached data that it made outdated is invalidated. The
 /// poll was sent at `sent`, and the database read its clock later, so the recorded times are upper bounds.
-fn record_delays(changes: &Changes, sent: Moment) {
+fn record_delays(changes: &Changes, sent: Moment, counters: &Counters) {
     if changes.delays.is_empty() {
         return;
     }
     let (histogram, poll) = (metrics::histogram!(REVOCATION_DELAY), Moment::now().since(sent));
     for delay in &changes.delays {
         histogram.record((*delay + poll).as_secs_f64());
+        counters.delayed(*delay + poll);
     }
 }
 

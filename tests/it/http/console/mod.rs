@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod frame;
+mod health;
 mod levels;
 mod matrix;
 mod people;

@@ -306,6 +306,7 @@ async fn the_session_of_a_super_admin_ends_at_the_maximum_age() {
     let sign_in = async |is_super_admin: bool| {
         let browser = console.browser();
         let back = provider.visit(&browser, |claims| {
+            claims["iat"] = json!(time.now().millis() / 1000);
             claims["exp"] = json!(now() + 3600);
             claims["isSuperAdmin"] = json!(is_super_admin);
         });

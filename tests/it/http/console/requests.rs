@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use actix_web::http::Method;
 use iam_http::HttpOptions;
+use tokio::sync::oneshot::channel;
 
 use super::protection::is_protected;
 use crate::support::api::TestApi;
 use crate::support::console::{Setting, TestConsole, form_token};
 use crate::support::options::bytes_in_flight;
-use crate::support::replica::until;
+use crate::support::replica::{sooner_or_later, until};
 
 #[actix_web::test]
 async fn a_malformed_address_has_a_page() {
@@ -93,9 +94,15 @@ async fn the_bytes_of_forms_in_flight_are_bounded() {
         let csrf = form_token(&browser.get(page).await.expect(200));
         let fields = [("csrf", csrf.as_str()), (field, long.as_str())];
         browser.post(path, &fields).await.expect(accepted);
-        let parked = browser.post_after(path, &fields, pending());
-        let parked = actix_web::rt::spawn(parked);
-        until(async || browser.post(path, &fields).await.status == refused).await;
+        // The last byte is awaited only after the others have been read.
+        let (sender, others_read) = channel();
+        let last = async {
+            let _ = sender.send(());
+            pending().await
+        };
+        let parked = actix_web::rt::spawn(browser.post_after(path, &fields, last));
+        sooner_or_later(others_read).await.unwrap();
+        browser.post(path, &fields).await.expect(refused);
         parked.abort();
         until(async || browser.post(path, &fields).await.status == accepted).await;
     }

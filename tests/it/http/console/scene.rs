@@ -78,6 +78,31 @@ impl Scene {
         format!("c.{before}.{level}.f.{}.{action}", self.api.feature_id(key).await)
     }
 
+    /// Opens a page of the company as its administrator, and returns the content without the frame.
+    pub async fn read(&self, page: &str) -> String {
+        content(&self.admin.get(&self.path(page)).await.expect(200))
+    }
+
+    /// Creates a level that denies the view `/home`, which the default levels allow. Returns the id of the level.
+    pub async fn level_without_home(&self) -> String {
+        let level = self.api.new_level(self.company, "Homeless").await;
+        let home = self.api.view_id("/home").await;
+        self.api.set_matrix(self.company, &level, "views", json!([{ "viewId": home, "state": "deny" }])).await;
+        level
+    }
+
+    /// Sets the display name of a user.
+    pub async fn name(&self, user: UserId, name: &str) {
+        let path = format!("/api/iam/users/{user}/profile");
+        let request = self.api.put(&path).by(self.company.admin).within(self.company.id);
+        request.json(&json!({ "displayName": name })).send().await.expect(200);
+    }
+
+    /// Returns `true` if the user may see the view.
+    pub async fn sees(&self, user: UserId, view: &str) -> bool {
+        self.api.check(self.company, user, json!({ "view": view })).await["allowed"] == true
+    }
+
     /// Sends a form of a page, with a token.
     pub async fn send(&self, browser: &Browser, page: &str, fields: &[(&str, &str)]) -> Answer {
         browser.submit("/console/companies", &self.path(page), fields).await
@@ -114,6 +139,7 @@ pub fn content(page: &Answer) -> String {
 }
 
 /// Returns the row of a table whose header contains this text.
+#[track_caller]
 pub fn row<'a>(page: &'a str, header: &str) -> &'a str {
     let rows = page.split("<tr").skip(1);
     let mut found = rows.filter(|row| row.split("</th>").next().is_some_and(|th| th.contains(header)));

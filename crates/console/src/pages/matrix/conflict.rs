@@ -7,14 +7,16 @@ use iam_application::{AuditFilter, NamedRecord};
 use iam_domain::{Actor, EntityType, UserLevelId};
 use maud::{Markup, html};
 
-use super::differences::{count, differences};
+use super::differences::differences;
 use super::draft::{Draft, Edit, Part};
 use super::filter::Filter;
-use super::parts::{Names, Refused, Stored};
+use super::parts::{Names, Stored};
 use crate::authorized::{Authorized, ManagePermissions};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field, time};
 use crate::page::Page;
+use crate::quantity::count;
+use crate::refusal::Refused;
 
 /// Number of the latest changes of a level that the page shows.
 const CHANGES: u64 = 3;

@@ -1,14 +1,9 @@
-//! The texts that several pages of a draft have in common: numbers of changes, and the differences of a part.
+//! The differences that a part of a draft makes.
 
 use maud::{Markup, html};
 
 use super::draft::Part;
 use super::parts::Names;
-
-/// Returns a number with its unit.
-pub(crate) fn count(number: usize, unit: &str) -> String {
-    if number == 1 { format!("1 {unit}") } else { format!("{number} {unit}s") }
-}
 
 /// Returns the cells of a part with their rules before and after the change.
 pub(crate) fn differences(names: &Names, part: &Part) -> Markup {

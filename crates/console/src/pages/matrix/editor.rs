@@ -4,7 +4,6 @@ use actix_web::web::{Path, Query};
 use iam_domain::UserLevelId;
 use maud::{Markup, PreEscaped, html};
 
-use super::differences::count;
 use super::draft::{Draft, field_name};
 use super::filter::Filter;
 use super::grid::{Entry, Grid};
@@ -19,6 +18,7 @@ use crate::error::PageError;
 use crate::layout::{Section, csrf_field};
 use crate::page::Page;
 use crate::path::company_path;
+use crate::quantity::count;
 
 /// Maximum number of rows on a page.
 const ROWS: usize = 400;

@@ -6,7 +6,6 @@ use actix_web::web::Query;
 use iam_domain::{CompanyId, UserLevel};
 use maud::{Escaper, Markup, PreEscaped, html};
 
-use super::differences::count;
 use super::draft::{Draft, cell_name};
 use super::filter::Filter;
 use super::grid::{Entry, Grid};
@@ -20,6 +19,7 @@ use crate::error::PageError;
 use crate::layout::{Section, csrf_field};
 use crate::page::Page;
 use crate::path::company_path;
+use crate::quantity::count;
 
 /// Maximum number of rows on a page. Scripts load the next rows when the reader reaches the end.
 const ROWS: usize = 200;

@@ -9,15 +9,17 @@ use iam_domain::{CellCounts, CompanyId, UserId};
 use maud::{Markup, html};
 
 use super::conflict::{Outdated, conflict};
-use super::differences::{count, differences};
+use super::differences::differences;
 use super::draft::{Draft, Part};
 use super::filter::Filter;
-use super::parts::{Names, PartChange, Refused, Stored};
+use super::parts::{Names, PartChange, Stored};
 use super::{Loaded, OnlyDraft};
 use crate::authorized::{Authorized, ManagePermissions, Submitted};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field};
 use crate::page::{Page, see_other};
+use crate::quantity::count;
+use crate::refusal::Refused;
 
 /// Maximum number of parts that are previewed. Each preview reads the whole company.
 const PREVIEWS: usize = 20;

@@ -7,12 +7,13 @@ use iam_application::Failure;
 use super::conflict::{Outdated, conflict};
 use super::draft::Draft;
 use super::filter::Filter;
-use super::parts::{Names, PartChange, Refused, Stored};
+use super::parts::{Names, PartChange, Stored};
 use super::review::{Answer, tag_of};
 use super::{Loaded, OnlyDraft};
 use crate::authorized::{ManagePermissions, Submitted};
 use crate::error::PageError;
 use crate::page::see_other;
+use crate::refusal::Refused;
 
 /// `POST /console/companies/{company}/matrix/save`
 pub(crate) async fn save(

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use iam_application::{EditAssignments, LevelOfUser};
-use iam_domain::{Period, Timestamp, UserLevel, UserLevelId};
+use iam_domain::{Period, Timestamp, UserLevel, UserLevelId, Versions};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -44,6 +44,9 @@ pub(crate) struct Form {
     pub(crate) starts: String,
     #[serde(default)]
     pub(crate) ends: String,
+    /// What was reviewed, if the form was sent from a review.
+    #[serde(default)]
+    reviewed: String,
 }
 
 /// The reasons why fields are not valid, by the name of the field.
@@ -67,6 +70,18 @@ fn utc(text: &str) -> Result<Option<Timestamp>, String> {
 }
 
 impl Form {
+    /// Returns the text by which the form is recognized after its review: its fields, and the versions of the company and of
+    /// the catalog.
+    pub(crate) fn reviewed_at(&self, versions: Versions) -> String {
+        format!("{versions} {} {} {}", self.level, self.starts, self.ends)
+    }
+
+    /// Returns the versions of the review. Returns `None` if the form was not reviewed, or has other fields since then.
+    pub(crate) fn reviewed_versions(&self) -> Option<Versions> {
+        let versions = Versions::parse(self.reviewed.split(' ').next()?)?;
+        (self.reviewed == self.reviewed_at(versions)).then_some(versions)
+    }
+
     /// Returns the change that the form describes.
     ///
     /// # Errors

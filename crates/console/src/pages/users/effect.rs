@@ -8,7 +8,8 @@ use iam_domain::{Catalog, CellChange, CompanyId, Name, Scope, UserId};
 use maud::{Markup, html};
 
 use super::edit::Operation;
-use super::person::{count, person, user_path};
+use super::person::{person, user_path};
+use crate::quantity::count;
 
 /// Maximum number of decisions that are listed for each user.
 const LISTED_CELLS: usize = 100;

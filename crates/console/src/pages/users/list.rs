@@ -9,12 +9,13 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::edit::{Operation, Problems, level_control, period_controls};
-use super::person::{count, level_chip, person, user_path};
+use super::person::{level_chip, person, user_path};
 use crate::authorized::{Authorized, ReadIam};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field};
 use crate::page::{Page, see_other};
 use crate::path::company_path;
+use crate::quantity::count;
 
 /// Number of users on a page.
 const PAGE: u64 = 50;
@@ -49,7 +50,7 @@ pub(crate) struct Opened {
 }
 
 /// Parses a search text. The error is the reason why the text is not valid.
-fn search_text(page: &Authorized<ReadIam>, text: &str) -> Result<Option<SearchText>, String> {
+pub(crate) fn search_text(page: &Authorized<ReadIam>, text: &str) -> Result<Option<SearchText>, String> {
     let text = text.trim();
     if text.is_empty() {
         return Ok(None);

@@ -5,6 +5,5 @@ mod effect;
 pub(crate) mod list;
 mod permissions;
 pub(crate) mod person;
-mod refusal;
 pub(crate) mod review;
 pub(crate) mod user;

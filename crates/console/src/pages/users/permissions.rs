@@ -10,8 +10,9 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::effect::cell_name;
-use super::person::{count, matrix_path, user_path};
+use super::person::{matrix_path, user_path};
 use crate::path::company_path;
+use crate::quantity::count;
 
 /// Number of permissions on a page.
 const PAGE: usize = 200;

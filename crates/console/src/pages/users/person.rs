@@ -40,8 +40,3 @@ pub(crate) fn level_chip(name: &Name, period: Period, state: AssignmentState) ->
         }
     }
 }
-
-/// Returns a number with its unit.
-pub(crate) fn count(number: usize, unit: &str) -> String {
-    if number == 1 { format!("1 {unit}") } else { format!("{number} {unit}s") }
-}

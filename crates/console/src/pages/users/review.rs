@@ -6,19 +6,20 @@ use std::collections::BTreeSet;
 use actix_web::http::StatusCode;
 use actix_web::{Either, HttpResponse};
 use iam_application::{DecisionContext, EditAssignments, EditedAssignments, Failure, PreviewPage, Requirement};
-use iam_domain::{CompanyId, Period, UserId, UserLevel};
+use iam_domain::{CompanyId, Period, UserId, UserLevel, Versions};
 use iam_permissions_cache::{Access, Consistency};
 use maud::{Markup, html};
 
 use super::edit::{Form, Operation, Problems, level_control, period_controls, users};
 use super::effect::{Effect, People};
-use super::person::{count, person, user_path};
-use super::refusal::Refused;
+use super::person::{person, user_path};
 use crate::authorized::{AssignLevels, Authorized, Submitted};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field};
 use crate::page::{Page, see_other};
 use crate::path::company_path;
+use crate::quantity::count;
+use crate::refusal::Refused;
 
 /// Maximum number of users whose names and decisions are listed.
 const LISTED_USERS: usize = 20;
@@ -30,7 +31,18 @@ enum Outcome {
     /// The change would be refused, or was refused.
     Refused(Refused),
     /// The change would have this effect.
-    Effect { found: PreviewPage, is_later: bool },
+    Effect(Reviewed),
+}
+
+/// The effect of a change, before it is made.
+struct Reviewed {
+    found: PreviewPage,
+    /// The versions of the company and of the catalog.
+    versions: Versions,
+    /// `true` if the assignment starts later, and this is its effect from then on.
+    is_later: bool,
+    /// The reason why the change was not made, although it was confirmed.
+    not_made: Option<&'static str>,
 }
 
 /// `POST /console/companies/{company}/users/review`
@@ -52,15 +64,21 @@ pub(crate) async fn change(sent: Submitted<AssignLevels, Form>) -> Result<Either
     let users = users(fields);
     let outcome = match form.parse(page, &users, &levels) {
         Err(problems) => Outcome::Invalid(problems),
-        Ok(change) => {
-            let changed: Vec<_> = change.add.iter().chain(&change.remove).map(|pair| pair.user.id).collect();
-            let further = u32::try_from(changed.len().saturating_sub(1)).unwrap_or(u32::MAX);
-            page.application().budgets().charge(page.caller(), further);
-            match page.execute(change).await {
-                Ok(done) => return Ok(Either::Right(see_other(&after(page.company, &changed, &done.value)))),
-                Err(failure) => Outcome::Refused(Refused::of(failure)?),
+        Ok(change) => match form.reviewed_versions() {
+            None => again(page, change, "The form has changed since the review.").await?,
+            Some(versions) => {
+                let changed: Vec<_> = change.add.iter().chain(&change.remove).map(|pair| pair.user.id).collect();
+                let further = u32::try_from(changed.len().saturating_sub(1)).unwrap_or(u32::MAX);
+                page.application().budgets().charge(page.caller(), further);
+                match page.execute_at(versions, change.clone()).await {
+                    Ok(done) => return Ok(Either::Right(see_other(&after(page.company, &changed, &done.value)))),
+                    Err(Failure::PreconditionFailed) => {
+                        again(page, change, "The company has changed since the review.").await?
+                    }
+                    Err(failure) => Outcome::Refused(Refused::of(failure)?),
+                }
             }
-        }
+        },
     };
     Ok(Either::Left(render(page, form, &users, &levels, outcome).await?))
 }
@@ -74,28 +92,39 @@ fn after(company: CompanyId, changed: &[UserId], done: &EditedAssignments) -> St
     format!("{path}?changed={}", done.users_changed)
 }
 
+/// Reviews a change that was confirmed but not made.
+async fn again(
+    page: &Authorized<AssignLevels>,
+    change: EditAssignments,
+    reason: &'static str,
+) -> Result<Outcome, PageError> {
+    page.charge(1)?;
+    Ok(match preview(page, change).await? {
+        Outcome::Effect(reviewed) => Outcome::Effect(Reviewed { not_made: Some(reason), ..reviewed }),
+        other => other,
+    })
+}
+
 async fn preview(page: &Authorized<AssignLevels>, mut change: EditAssignments) -> Result<Outcome, PageError> {
     let may_list_users = page.meets(Requirement::ReadIam).await?;
     let listed = LISTED_USERS as u64;
     let now = page.now();
-    let found = match page.preview(change.clone(), listed, may_list_users).await?.outcome {
-        Ok(found) => found,
-        Err(failure) => return Ok(Outcome::Refused(Refused::of(failure)?)),
-    };
     let starts_later =
         |period: &Option<Period>| period.and_then(|period| period.starts_at).is_some_and(|start| start > now);
-    if !change.add.iter().any(|pair| starts_later(&pair.period)) {
-        return Ok(Outcome::Effect { found, is_later: false });
+    let is_later = change.add.iter().any(|pair| starts_later(&pair.period));
+    let mut preview = page.preview(change.clone(), listed, may_list_users).await?;
+    if is_later && preview.outcome.is_ok() {
+        page.charge(1)?;
+        // No decision changes before the start, so the effect is computed as if the assignment started now.
+        for pair in &mut change.add {
+            pair.period = pair.period.map(|period| Period { starts_at: None, ..period });
+        }
+        preview = page.preview(change, listed, may_list_users).await?;
     }
-    page.charge(1)?;
-    // No decision changes before the start, so the effect is computed as if the assignment started now.
-    for pair in &mut change.add {
-        pair.period = pair.period.map(|period| Period { starts_at: None, ..period });
-    }
-    match page.preview(change, listed, may_list_users).await?.outcome {
-        Ok(found) => Ok(Outcome::Effect { found, is_later: true }),
-        Err(failure) => Ok(Outcome::Refused(Refused::of(failure)?)),
-    }
+    Ok(match preview.outcome {
+        Ok(found) => Outcome::Effect(Reviewed { found, versions: preview.versions, is_later, not_made: None }),
+        Err(failure) => Outcome::Refused(Refused::of(failure)?),
+    })
 }
 
 /// Returns the display names of these users, as far as they have profiles.
@@ -126,14 +155,15 @@ async fn render(
     let access = page.application().own_access(&context).await?;
     let named: BTreeSet<_> = sent.iter().filter_map(|user| Some(page.user_named(user).ok()?.id)).collect();
     let affected = match &outcome {
-        Outcome::Effect { found, .. } => found.users.iter().map(|(user, _)| *user).collect(),
+        Outcome::Effect(Reviewed { found, .. }) => found.users.iter().map(|(user, _)| *user).collect(),
         Outcome::Invalid(_) | Outcome::Refused(_) => BTreeSet::new(),
     };
     let people = names_of(page, named.iter().copied().take(LISTED_USERS).chain(affected).collect()).await?;
     let status = match &outcome {
         Outcome::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Outcome::Refused(_) => StatusCode::CONFLICT,
-        Outcome::Effect { .. } => StatusCode::OK,
+        Outcome::Effect(Reviewed { not_made: Some(_), .. }) => StatusCode::CONFLICT,
+        Outcome::Effect(_) => StatusCode::OK,
     };
     let company = page.company;
     let title = match form.operation {
@@ -152,6 +182,9 @@ async fn render(
                 @if named.len() > LISTED_USERS { ", and " (named.len() - LISTED_USERS) " more" }
             }
             @if let Outcome::Refused(refused) = &outcome { (refused.notice("This change is refused.")) }
+            @if let Outcome::Effect(Reviewed { not_made: Some(reason), .. }) = &outcome {
+                div.notice.warn role="alert" { p { strong { (reason) } " Nothing was changed. This is the effect now." } }
+            }
             (controls(company, form, sent, levels, &outcome, csrf))
             (effect(company, form, &outcome, &access, &people))
         }
@@ -161,7 +194,7 @@ async fn render(
 
 fn effect(company: CompanyId, form: &Form, outcome: &Outcome, access: &Access, people: &People) -> Markup {
     html! {
-        @if let Outcome::Effect { found, is_later } = outcome {
+        @if let Outcome::Effect(Reviewed { found, is_later, .. }) = outcome {
             (Effect {
                 company,
                 operation: form.operation,
@@ -186,7 +219,7 @@ fn controls(
     let none = Problems::new();
     let problems = match outcome {
         Outcome::Invalid(problems) => problems,
-        Outcome::Refused(_) | Outcome::Effect { .. } => &none,
+        Outcome::Refused(_) | Outcome::Effect(_) => &none,
     };
     html! {
         form.panel.edit method="post" action=(company_path(company, "users/review")) {
@@ -197,7 +230,8 @@ fn controls(
             (level_control(levels, &form.level, problems.get("level")))
             @if form.operation == Operation::Add { (period_controls(&form.starts, &form.ends, problems)) }
             div.buttons {
-                @if matches!(outcome, Outcome::Effect { .. }) {
+                @if let Outcome::Effect(Reviewed { versions, .. }) = outcome {
+                    input type="hidden" name="reviewed" value=(form.reviewed_at(*versions));
                     button.primary type="submit" formaction=(company_path(company, "users/change")) {
                         @match form.operation { Operation::Add => "Add the level", Operation::Remove => "Remove the level" }
                     }

@@ -1,21 +1,21 @@
 //! Tests of the explanation of a decision, and of the users whom a check allows.
 
-use super::office::{Office, assert_contains, content, row};
+use crate::http::console::scene::{Scene, assert_contains, content, row};
 use crate::support::api::TestApi;
 
 /// The explanation shows the answer, what each level says, and the smallest change that would alter it.
 #[actix_web::test]
 async fn a_denial_is_explained_with_its_smallest_fix() {
-    let office = Office::new(TestApi::memory().await).await;
-    let (api, company) = (&office.api, office.company);
-    let (denying, member) = (office.level_without_home().await, api.level_id(company, "Member").await);
+    let scene = Scene::new(TestApi::memory().await).await;
+    let (api, company) = (&scene.api, scene.company);
+    let (denying, member) = (scene.level_without_home().await, api.level_id(company, "Member").await);
     api.assign(company, company.member, &[&member, &denying]).await;
-    let page = office.read(&format!("why?user={}&view=/home", company.member)).await;
+    let page = scene.read(&format!("why?user={}&view=/home", company.member)).await;
     assert_contains(
         &page,
         &[">Denied<", "Explicitly denied by one or more user levels.", "<code>explicit_deny</code>"],
     );
-    let matrix = format!("href=\"{}\"", office.path(&format!("levels/{denying}/matrix")));
+    let matrix = format!("href=\"{}\"", scene.path(&format!("levels/{denying}/matrix")));
     assert_contains(row(&page, "<bdi>Homeless</bdi>"), &["Deny", "<strong>Yes</strong>", &matrix]);
     assert_contains(row(&page, "<bdi>Member</bdi>"), &["Allow", "No"]);
     assert_contains(row(&page, "<bdi>Core</bdi>"), &["Yes"]);
@@ -26,12 +26,12 @@ async fn a_denial_is_explained_with_its_smallest_fix() {
 /// An allowed action has its scope. A wider scope than the allowed one is denied, with its reason.
 #[actix_web::test]
 async fn the_scope_is_part_of_the_question() {
-    let office = Office::new(TestApi::memory().await).await;
-    let why = |scope| format!("why?user={}&feature=general.read&action=Read&scope={scope}", office.company.member);
-    let page = office.read(&why("team")).await;
+    let scene = Scene::new(TestApi::memory().await).await;
+    let why = |scope| format!("why?user={}&feature=general.read&action=Read&scope={scope}", scene.company.member);
+    let page = scene.read(&why("team")).await;
     assert_contains(&page, &[">Allowed<", "with scope company"]);
     assert!(!page.contains("The smallest change"), "{page}");
-    let page = office.read(&why("any")).await;
+    let page = scene.read(&why("any")).await;
     assert_contains(
         &page,
         &[">Denied<", "scope_too_narrow", "so that it allows it.", "<option value=\"any\" selected>"],
@@ -41,21 +41,21 @@ async fn the_scope_is_part_of_the_question() {
 /// A member sees the reasons of the own decisions, and not those of other users.
 #[actix_web::test]
 async fn members_ask_only_about_themselves() {
-    let office = Office::new(TestApi::memory().await).await;
-    let member = office.console.signed_in(office.company.member, false).await;
-    let own = content(&member.get(&office.path("why?view=/home")).await.expect(200));
+    let scene = Scene::new(TestApi::memory().await).await;
+    let member = scene.console.signed_in(scene.company.member, false).await;
+    let own = content(&member.get(&scene.path("why?view=/home")).await.expect(200));
     assert_contains(&own, &[">Allowed<", "<bdi>Member</bdi>"]);
     assert!(!own.contains("name=\"user\"") && !own.contains("/matrix"), "{own}");
-    for user in [office.company.admin.to_string(), "unknown".to_owned()] {
-        member.get(&office.path(&format!("why?view=/home&user={user}"))).await.expect(403);
+    for user in [scene.company.admin.to_string(), "unknown".to_owned()] {
+        member.get(&scene.path(&format!("why?view=/home&user={user}"))).await.expect(403);
     }
 }
 
 /// A question that is not complete keeps what was typed and says what is missing.
 #[actix_web::test]
 async fn an_incomplete_question_keeps_what_was_typed() {
-    let office = Office::new(TestApi::memory().await).await;
-    assert_contains(&office.read("why").await, &["Choose a view, or a feature and an action, to see the answer"]);
+    let scene = Scene::new(TestApi::memory().await).await;
+    assert_contains(&scene.read("why").await, &["Choose a view, or a feature and an action, to see the answer"]);
     for (query, problem) in [
         ("view=/home&feature=general.read", "not both"),
         ("view=/home&action=Read", "A view has no actions"),
@@ -64,27 +64,27 @@ async fn an_incomplete_question_keeps_what_was_typed() {
         ("action=Read", "<bdi>Choose a view, or a feature and an action</bdi>."),
     ] {
         for page in ["why", "who-can"] {
-            let page = content(&office.admin.get(&office.path(&format!("{page}?{query}"))).await.expect(400));
+            let page = content(&scene.admin.get(&scene.path(&format!("{page}?{query}"))).await.expect(400));
             assert_contains(&page, &[problem]);
             assert_eq!(page.contains("value=\"general.read\" list"), query.contains("feature"), "{page}");
         }
     }
-    let page = content(&office.admin.get(&office.path("why?view=/home&user=x")).await.expect(400));
+    let page = content(&scene.admin.get(&scene.path("why?view=/home&user=x")).await.expect(400));
     assert_contains(&page, &["must be a valid UUID, or issuer|subject", "name=\"user\" value=\"x\""]);
 }
 
 /// The list contains the users whom a check allows, with the levels that allow it.
 #[actix_web::test]
 async fn who_can_lists_the_users_whom_a_check_allows() {
-    let office = Office::new(TestApi::memory().await).await;
-    let (api, company) = (&office.api, office.company);
-    office.name(company.member, "Grace Hopper").await;
-    let page = office.read("who-can?feature=general.read&action=Update").await;
+    let scene = Scene::new(TestApi::memory().await).await;
+    let (api, company) = (&scene.api, scene.company);
+    scene.name(company.member, "Grace Hopper").await;
+    let page = scene.read("who-can?feature=general.read&action=Update").await;
     assert_contains(&page, &["2 users", "Export as CSV"]);
     assert_contains(row(&page, "Grace Hopper"), &["company", "<bdi>Member</bdi>"]);
     assert_contains(row(&page, &company.admin.to_string()), &["any", "<bdi>Admin</bdi>"]);
     assert!(!page.contains(&company.visitor.to_string()), "{page}");
-    let level = office.level_without_home().await;
+    let level = scene.level_without_home().await;
     for user in [company.admin, company.member, company.visitor] {
         let mut levels = vec![level.as_str()];
         let admin = api.level_id(company, "Admin").await;
@@ -93,7 +93,7 @@ async fn who_can_lists_the_users_whom_a_check_allows() {
         }
         api.assign(company, user, &levels).await;
     }
-    assert_contains(&office.read("who-can?view=/home").await, &["0 users", "No user is allowed to."]);
-    let unknown = content(&office.admin.get(&office.path("who-can?view=/nowhere")).await.expect(400));
+    assert_contains(&scene.read("who-can?view=/home").await, &["0 users", "No user is allowed to."]);
+    let unknown = content(&scene.admin.get(&scene.path("who-can?view=/nowhere")).await.expect(400));
     assert_contains(&unknown, &["<bdi>View not found</bdi>."]);
 }

@@ -1,16 +1,16 @@
 //! Tests of the export of the users whom a check allows.
 
-use super::office::Office;
+use crate::http::console::scene::Scene;
 use crate::support::api::{TestApi, new_user};
 
 /// The file is an attachment with all users, in which no cell is a formula.
 #[actix_web::test]
 async fn the_file_contains_all_users_and_no_formulas() {
-    let office = Office::new(TestApi::memory().await).await;
-    let company = office.company;
-    office.name(company.member, "=HYPERLINK(\"http://evil.example\")").await;
-    office.name(company.visitor, "Hopper, \"Grace\"").await;
-    let answer = office.admin.get(&office.path("who-can.csv?feature=general.read&action=Read")).await.expect(200);
+    let scene = Scene::new(TestApi::memory().await).await;
+    let company = scene.company;
+    scene.name(company.member, "=HYPERLINK(\"http://evil.example\")").await;
+    scene.name(company.visitor, "Hopper, \"Grace\"").await;
+    let answer = scene.admin.get(&scene.path("who-can.csv?feature=general.read&action=Read")).await.expect(200);
     assert_eq!(answer.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
     assert_eq!(answer.header("content-disposition"), Some("attachment; filename=\"who-can.csv\""));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -32,13 +32,13 @@ async fn the_file_contains_all_users_and_no_formulas() {
 /// A file that needs several parts is complete.
 #[actix_web::test]
 async fn a_long_file_is_complete() {
-    let office = Office::new(TestApi::memory().await).await;
-    let member = office.api.level_id(office.company, "Member").await;
+    let scene = Scene::new(TestApi::memory().await).await;
+    let member = scene.api.level_id(scene.company, "Member").await;
     for _ in 0..201 {
-        office.api.assign(office.company, new_user(), &[&member]).await;
+        scene.api.assign(scene.company, new_user(), &[&member]).await;
     }
-    let text = office.admin.get(&office.path("who-can.csv?view=/home")).await.expect(200).text();
+    let text = scene.admin.get(&scene.path("who-can.csv?view=/home")).await.expect(200).text();
     assert_eq!(text.lines().count(), 1 + 3 + 201);
-    office.admin.get(&office.path("who-can.csv")).await.expect(400);
-    office.admin.get(&office.path("who-can.csv?view=/nowhere")).await.expect(400);
+    scene.admin.get(&scene.path("who-can.csv")).await.expect(400);
+    scene.admin.get(&scene.path("who-can.csv?view=/nowhere")).await.expect(400);
 }

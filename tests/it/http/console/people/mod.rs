@@ -3,6 +3,5 @@
 mod changes;
 mod decisions;
 mod export;
-mod office;
 mod pages;
 mod user;

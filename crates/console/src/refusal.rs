@@ -1,4 +1,4 @@
-//! The reason why a change is refused, as a form shows it.
+//! The reason why a change is refused.
 
 use iam_application::{Failure, FieldError};
 use maud::{Markup, html};
@@ -25,6 +25,7 @@ impl Refused {
                 (message, texts(errors))
             }
             Failure::Conflict(message) => (message, Vec::new()),
+            Failure::Forbidden(requirement) => (requirement.denial_message().to_owned(), Vec::new()),
             Failure::Invalid(errors) => ("The change is not valid".to_owned(), texts(errors)),
             Failure::QuotaExceeded { quota, limit } => {
                 (format!("The company has reached its quota {}: {limit}", quota.key()), Vec::new())
@@ -35,13 +36,30 @@ impl Refused {
         Ok(Self { message, details })
     }
 
+    /// Returns the reason for a change that failed for a reason that is not about the change.
+    pub(crate) fn failed(error: &PageError) -> Self {
+        Self { message: error.to_string(), details: Vec::new() }
+    }
+
+    /// Returns the reason as text. Details that repeat the message are hidden until they are opened.
+    pub(crate) fn text(&self) -> Markup {
+        html! {
+            p { bdi { (self.message) } "." }
+            @if self.details.len() > 1 { details { summary { "All reasons" } (self.list()) } }
+        }
+    }
+
     /// Returns the reason as a notice.
     pub(crate) fn notice(&self, title: &str) -> Markup {
         html! {
             div.notice.error role="alert" {
                 p { strong { (title) } " " bdi { (self.message) } "." }
-                @if !self.details.is_empty() { ul { @for detail in &self.details { li { bdi { (detail) } "." } } } }
+                @if !self.details.is_empty() { (self.list()) }
             }
         }
+    }
+
+    fn list(&self) -> Markup {
+        html! { ul { @for detail in &self.details { li { bdi { (detail) } "." } } } }
     }
 }
