@@ -13,6 +13,8 @@ mod matrix;
 #[cfg(test)]
 mod page;
 #[cfg(test)]
+mod platform;
+#[cfg(test)]
 mod provider;
 #[cfg(test)]
 mod replicas;

@@ -49,12 +49,14 @@ pub async fn screenshot(browser: &Client, name: &str) {
 
 /// Waits until a selector finds an element.
 pub async fn present(browser: &Client, selector: &str) {
-    browser.wait().for_element(Locator::Css(selector)).await.unwrap();
+    let found = browser.wait().for_element(Locator::Css(selector)).await;
+    found.unwrap_or_else(|error| panic!("{selector} did not appear: {error}"));
 }
 
 /// Clicks the first element that a selector finds, as soon as it exists.
 pub async fn click(browser: &Client, selector: &str) {
-    browser.wait().for_element(Locator::Css(selector)).await.unwrap().click().await.unwrap();
+    present(browser, selector).await;
+    browser.find(Locator::Css(selector)).await.unwrap().click().await.unwrap();
 }
 
 /// Returns the text of the element, as soon as it exists.

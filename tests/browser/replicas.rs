@@ -149,6 +149,7 @@ async fn a_change_in_the_console_of_one_replica_is_decided_by_the_other() {
     click(&browser, &format!("table.matrix tbody tr:first-child > :nth-child({column})")).await;
     assert_eq!(text(&browser, "#draft-count").await, "1 change");
     click(&browser, "#draft button[type=submit]").await;
+    present(&browser, "main form[action*='/save']").await;
     let review = text(&browser, "main").await;
     assert!(review.contains("1 user") && review.contains("Readers"), "{review}");
     click(&browser, "main form button.primary").await;

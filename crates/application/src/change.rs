@@ -18,6 +18,8 @@ pub struct RequestContext {
     pub caller: Caller,
     /// The id of the request, which is stored in the audit records.
     pub request_id: Option<Arc<str>>,
+    /// Whether the caller makes the change in the admin console, which is stored in the audit records.
+    pub console: bool,
     /// The time at which the caller's token was issued (`iat`). A cut-off after this time invalidates the token. If the
     /// time is `None`, every cut-off invalidates the token.
     pub issued_at: Option<Timestamp>,
@@ -31,7 +33,15 @@ pub struct RequestContext {
 
 impl From<Caller> for RequestContext {
     fn from(caller: Caller) -> Self {
-        Self { caller, request_id: None, issued_at: None, external_id: None, idempotency: None, if_version: None }
+        Self {
+            caller,
+            request_id: None,
+            console: false,
+            issued_at: None,
+            external_id: None,
+            idempotency: None,
+            if_version: None,
+        }
     }
 }
 

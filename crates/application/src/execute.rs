@@ -137,6 +137,7 @@ impl ChangeRequest {
             actor: caller.actor(),
             super_admin: caller.is_super_admin(),
             forced: self.is_forced,
+            console: self.context.console,
             request_id: self.context.request_id.as_deref().map(str::to_owned),
         }
     }

@@ -43,6 +43,7 @@ mod figures;
 mod health;
 mod idempotency;
 mod levels_change;
+mod levels_view;
 mod lists;
 mod metric_list;
 mod names;
@@ -92,6 +93,7 @@ pub use iam_storage::{
 };
 pub use idempotency::request_digest;
 pub use levels_change::{LevelFields, LevelsChange};
+pub use levels_view::LevelsView;
 pub use lists::companies::ListCompanies;
 pub use lists::ending::ListEndingAssignments;
 pub use lists::members::{ListMembers, MemberOrder, SearchText};

@@ -1,6 +1,8 @@
 //! Reads of the profiles of users.
 
-use iam_domain::{CompanyId, UserId, UserProfile};
+use std::collections::{BTreeMap, BTreeSet};
+
+use iam_domain::{CompanyId, Name, UserId, UserProfile};
 
 use crate::{Application, Failure};
 
@@ -20,5 +22,20 @@ impl Application {
             return Err(Failure::NotFound(USER));
         }
         Ok(profile)
+    }
+
+    /// Returns the display names of those users who have one in their profile in a company.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
+    pub async fn display_names(
+        &self,
+        company: CompanyId,
+        users: &BTreeSet<UserId>,
+    ) -> Result<BTreeMap<UserId, Name>, Failure> {
+        let users: Vec<_> = users.iter().copied().collect();
+        let profiles = self.reader().user_profiles().find(company, &users).await?;
+        Ok(profiles.into_iter().filter_map(|profile| Some((profile.user_id, profile.display_name?))).collect())
     }
 }

@@ -4,8 +4,11 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use iam_application::{AssignUserLevels, Failure, IfMatch, ProvisionCompany, RequestContext, RequestedLevels};
-use iam_domain::{Caller, CompanyId, InvalidId, NamedUser, UserId};
+use iam_application::{
+    AssignUserLevels, Failure, IfMatch, ProvisionCompany, RequestContext, RequestedLevels, SetUserProfile,
+    UpdateCompany,
+};
+use iam_domain::{Caller, CompanyId, InvalidId, Name, NamedUser, TextError, UserId};
 use iam_identity::SigningError;
 
 use crate::development_token::signed;
@@ -22,11 +25,13 @@ const LOG_FILTER: &str = "warn";
 const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
 const SUPER_ADMIN: &str = "c0ffee00-0000-4000-8000-000000000001";
 const ADMIN: &str = "c0ffee00-0000-4000-8000-00000000000a";
-/// The demo users, each as a pair: the name of the level that the user holds, and the id of the user.
-const USERS: [(&str, &str); 3] = [
-    ("Admin", ADMIN),
-    ("Member", "c0ffee00-0000-4000-8000-00000000000b"),
-    ("Visitor", "c0ffee00-0000-4000-8000-00000000000c"),
+/// The name of the demo company.
+const COMPANY_NAME: &str = "Demo Ltd";
+/// The demo users, each with the name of the level that the user holds, the id, and the display name.
+const USERS: [(&str, &str, &str); 3] = [
+    ("Admin", ADMIN, "Ada Admin"),
+    ("Member", "c0ffee00-0000-4000-8000-00000000000b", "Max Member"),
+    ("Visitor", "c0ffee00-0000-4000-8000-00000000000c", "Vera Visitor"),
 ];
 
 /// A person of the demo, who can sign in to the console without a token.
@@ -67,6 +72,9 @@ pub enum DemoError {
     /// One of the fixed ids in the demo data is invalid.
     #[error("invalid id in the demo data: it {0}")]
     Id(#[from] InvalidId),
+    /// One of the fixed names in the demo data is invalid.
+    #[error("invalid name in the demo data: it {0}")]
+    Name(#[from] TextError),
 }
 
 /// Proof that the settings allow the demo: the storage is in memory, the mode is development, and no trusted issuers
@@ -106,7 +114,7 @@ impl Demo {
         let person = |id, name, description, is_super_admin| {
             Ok::<_, InvalidId>(DemoPerson { user: UserId::parse(id)?, name, description, is_super_admin })
         };
-        let [(_, admin), (_, member), (_, visitor)] = USERS;
+        let [(_, admin, _), (_, member, _), (_, visitor, _)] = USERS;
         Ok(vec![
             person(admin, "Admin", "administers the demo company", false)?,
             person(member, "Member", "uses the demo company", false)?,
@@ -126,13 +134,16 @@ impl Demo {
         let super_admin = UserId::parse(SUPER_ADMIN)?;
         let by = RequestContext::from(Caller::super_admin(super_admin));
         system.application.execute(by.clone(), ProvisionCompany { company, admin: None }).await?;
+        let name = Some(Name::parse(COMPANY_NAME)?);
+        let named = UpdateCompany { company, name, status: None, if_match: IfMatch::default() };
+        system.application.execute(by.clone(), named).await?;
         let levels = system.application.user_levels(company).await?;
 
         let shared = system.secret.as_ref().ok_or(DemoError::Issuers)?;
         let token = |user: UserId, is_super_admin| {
             signed(shared, &user.to_string(), is_super_admin, system.clock.now(), TOKEN_LIFETIME)
         };
-        for (name, id) in USERS {
+        for (name, id, display_name) in USERS {
             let user = UserId::parse(id)?;
             let levels = levels.iter().filter(|level| level.name.as_str() == name).map(|level| level.id);
             let assign = AssignUserLevels {
@@ -143,6 +154,14 @@ impl Demo {
                 if_match: IfMatch::default(),
             };
             system.application.execute(by.clone(), assign).await?;
+            let profile = SetUserProfile {
+                company,
+                user: NamedUser::native(user),
+                display_name: Some(Name::parse(display_name)?),
+                email: None,
+                if_match: IfMatch::default(),
+            };
+            system.application.execute(by.clone(), profile).await?;
         }
         Ok(DemoGuide {
             base: format!("http://{}", reachable(address)),

@@ -42,3 +42,14 @@ const localize = (root) => {
 };
 localize(document);
 document.addEventListener("htmx:after:swap", () => localize(document));
+
+// A button that copies the text of another element. Without the permission to write to the clipboard, it stays hidden.
+if (navigator.clipboard) {
+  for (const button of document.querySelectorAll("button[data-copy]")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+      button.textContent = "Copied";
+    });
+  }
+}

@@ -111,6 +111,8 @@ const setUpTable = () => {
     if (cell.firstChild?.nodeType === Node.TEXT_NODE) cell.firstChild.data = text;
     else cell.prepend(text);
     cell.classList.toggle("edited", rule !== before);
+    const ceiling = cell.querySelector("[data-ceiling]");
+    if (ceiling) ceiling.hidden = rule !== before;
     if (rule === before) cell.removeAttribute("title");
     else cell.title = `Was: ${labels[before] || "inherit"}`;
   };

@@ -30,6 +30,7 @@ struct Assets {
     htmx: Asset,
     script: Asset,
     matrix: Asset,
+    menu: Asset,
     icon: Asset,
 }
 
@@ -38,6 +39,7 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
     htmx: Asset::new("htmx.js", "text/javascript; charset=utf-8", include_bytes!("../assets/htmx/htmx.min.js")),
     script: Asset::new("console.js", "text/javascript; charset=utf-8", include_bytes!("../assets/console.js")),
     matrix: Asset::new("matrix.js", "text/javascript; charset=utf-8", include_bytes!("../assets/matrix.js")),
+    menu: Asset::new("menu.js", "text/javascript; charset=utf-8", include_bytes!("../assets/menu.js")),
     icon: Asset::new("icon.svg", "image/svg+xml", include_bytes!("../assets/icon.svg")),
 });
 
@@ -73,6 +75,11 @@ pub(crate) fn matrix() -> &'static str {
     &ASSETS.matrix.url
 }
 
+/// Returns the URL of the script of the menu's tree, an ES module.
+pub(crate) fn menu() -> &'static str {
+    &ASSETS.menu.url
+}
+
 /// Returns the URL of the icon.
 pub(crate) fn icon() -> &'static str {
     &ASSETS.icon.url
@@ -80,6 +87,6 @@ pub(crate) fn icon() -> &'static str {
 
 /// Returns the file with this path.
 pub(crate) fn find(path: &str) -> Option<&'static Asset> {
-    let Assets { style, htmx, script, matrix, icon } = &*ASSETS;
-    [style, htmx, script, matrix, icon].into_iter().find(|asset| asset.url == path)
+    let Assets { style, htmx, script, matrix, menu, icon } = &*ASSETS;
+    [style, htmx, script, matrix, menu, icon].into_iter().find(|asset| asset.url == path)
 }

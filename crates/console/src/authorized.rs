@@ -64,10 +64,16 @@ policies! {
     ManagePermissions: ManagePermissions;
     /// People who may assign levels to users.
     AssignLevels: AssignLevels;
+    /// People who may check other users.
+    CheckOthers: CheckOthers;
     /// People who may find the users whom a check allows.
     FindAllowed: FindAllowed;
-    /// People who may end the sessions of users.
+    /// People who may read the audit log.
+    ReadAudit: ReadAudit;
+    /// People who may end the sessions of users, and manage API keys.
     ManageCredentials: ManageCredentials;
+    /// Super admins.
+    SuperAdmin: SuperAdmin;
 }
 
 /// A signed-in person, who is not authorized for anything yet.
@@ -178,13 +184,44 @@ impl SignedIn {
     }
 
     /// Returns the context of a change that the person makes with this request.
-    fn context(&self) -> RequestContext {
+    pub(crate) fn context(&self) -> RequestContext {
         RequestContext {
             request_id: Some(self.account.request_id()),
+            console: true,
             issued_at: self.identity.issued_at(),
             external_id: self.identity.external_id().map(Arc::new),
             ..RequestContext::from(self.caller())
         }
+    }
+
+    /// Reads the form that the authorized person has sent. From now on, the request may have effects.
+    pub(crate) async fn read_form<T: DeserializeOwned>(&self, payload: &mut Payload) -> Result<(T, Fields), PageError> {
+        let read = form::read(payload, &self.session).await?;
+        self.account.begin_change()?;
+        Ok(read)
+    }
+
+    /// Charges further requests to the budgets, for a page that does the work of several operations of the API.
+    pub(crate) fn charge(&self, company: Option<CompanyId>, requests: usize) -> Result<(), PageError> {
+        for _ in 0..requests {
+            self.account.admit(self.caller(), self.reserve)?;
+            self.account.authorize(company, self.reserve)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the user that a text identifies, by the same rules as in requests of the API.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`UserNameError`] if the text does not identify a user.
+    pub(crate) fn user_named(&self, text: &str) -> Result<NamedUser, UserNameError> {
+        self.user_names().user(text)
+    }
+
+    /// Returns the rules by which a text of the person identifies a user.
+    pub(crate) fn user_names(&self) -> UserNames<'_> {
+        UserNames::of_caller(&self.console.services.verifier, self.caller())
     }
 
     /// Returns a token for the forms of a page.
@@ -219,7 +256,7 @@ impl SignedIn {
 
 /// A signed-in person who meets the requirement of the policy `P` in the company of the page.
 pub(crate) struct Authorized<P> {
-    signed_in: SignedIn,
+    pub(crate) signed_in: SignedIn,
     pub(crate) company: CompanyId,
     pub(crate) details: CompanyDetails,
     /// The requirements of the sections that the person meets in the company.
@@ -255,12 +292,7 @@ impl<P: Policy> Authorized<P> {
 
     /// Charges further requests to the budgets, for a page that does the work of several operations of the API.
     pub(crate) fn charge(&self, requests: usize) -> Result<(), PageError> {
-        let SignedIn { account, reserve, .. } = &self.signed_in;
-        for _ in 0..requests {
-            account.admit(self.caller(), *reserve)?;
-            account.authorize(Some(self.company), *reserve)?;
-        }
-        Ok(())
+        self.signed_in.charge(Some(self.company), requests)
     }
 
     /// Executes a change. Compilation fails if the policy and the change have different requirements.
@@ -314,16 +346,17 @@ impl<P: Policy> Authorized<P> {
     ///
     /// Returns [`UserNameError`] if the text does not identify a user.
     pub(crate) fn user_named(&self, text: &str) -> Result<NamedUser, UserNameError> {
-        self.user_names().user(text)
+        self.signed_in.user_named(text)
     }
 
     /// Returns the tolerated clock skew between this service and token issuers.
     pub(crate) fn clock_skew(&self) -> Duration {
-        self.user_names().clock_skew()
+        self.signed_in.user_names().clock_skew()
     }
 
-    fn user_names(&self) -> UserNames<'_> {
-        UserNames::of_caller(&self.signed_in.console.services.verifier, self.caller())
+    /// Returns the context of a change that the person makes with this request, for a use case that makes several changes.
+    pub(crate) fn context(&self) -> RequestContext {
+        self.signed_in.context()
     }
 
     /// Returns the current time.
@@ -379,8 +412,7 @@ impl<P: Policy, T: DeserializeOwned + 'static> FromRequest for Submitted<P, T> {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let authorized = Authorized::<P>::of(&request).await?;
-            let (form, fields) = form::read(&mut payload, &authorized.signed_in.session).await?;
-            authorized.signed_in.account.begin_change()?;
+            let (form, fields) = authorized.signed_in.read_form(&mut payload).await?;
             Ok(Self { authorized, form, fields })
         })
     }

@@ -31,6 +31,20 @@ pub(crate) enum Section {
     Why,
     /// The users whom a check allows.
     WhoCan,
+    /// The settings of a company, for super admins.
+    Settings,
+    /// The views, features, modules and menus.
+    Catalog,
+    /// The API keys of services.
+    ApiKeys,
+    /// The issuers of tokens.
+    Issuers,
+    /// What users see.
+    ViewAs,
+    /// The audit log of a company.
+    Audit,
+    /// The audit log of the platform.
+    PlatformAudit,
     /// The health of the replica.
     Health,
     /// A page outside of the navigation.
@@ -38,13 +52,27 @@ pub(crate) enum Section {
 }
 
 /// The sections of a company: the last segment of the path, the label, and the requirement for the page.
-pub(crate) const OF_COMPANY: [(Section, &str, &str, Requirement); 6] = [
+pub(crate) const OF_COMPANY: [(Section, &str, &str, Requirement); 9] = [
     (Section::Overview, "", "Overview", Requirement::Member),
     (Section::Levels, "levels", "Levels", Requirement::ReadIam),
     (Section::Matrix, "matrix", "Matrix", Requirement::ReadIam),
     (Section::Users, "users", "Users", Requirement::ReadIam),
     (Section::Why, "why", "Why?", Requirement::Member),
     (Section::WhoCan, "who-can", "Who can?", Requirement::FindAllowed),
+    (Section::ViewAs, "view-as", "View as", Requirement::CheckOthers),
+    (Section::Audit, "audit", "Audit", Requirement::ReadAudit),
+    (Section::Settings, "settings", "Settings", Requirement::SuperAdmin),
+];
+
+/// The sections of the platform, with the last segment of their paths and their labels. All of them except the first are for
+/// super admins.
+const OF_PLATFORM: [(Section, &str, &str); 6] = [
+    (Section::Companies, "companies", "Companies"),
+    (Section::Catalog, "catalog", "Catalog"),
+    (Section::ApiKeys, "api-keys", "API keys"),
+    (Section::Issuers, "issuers", "Issuers"),
+    (Section::PlatformAudit, "audit", "Audit"),
+    (Section::Health, "health", "Health"),
 ];
 
 /// What the frame of a page shows besides its content.
@@ -186,9 +214,10 @@ fn navigation(frame: &Frame<'_>) -> Markup {
         }
         div.group { "Platform" }
         ul {
-            li { a href={ (PATH) "/companies" } aria-current=[current(Section::Companies)] { "Companies" } }
-            @if frame.is_super_admin {
-                li { a href={ (PATH) "/health" } aria-current=[current(Section::Health)] { "Health" } }
+            @for (section, segment, label) in OF_PLATFORM {
+                @if frame.is_super_admin || section == Section::Companies {
+                    li { a href={ (PATH) "/" (segment) } aria-current=[current(section)] { (label) } }
+                }
             }
         }
     }

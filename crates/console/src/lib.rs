@@ -11,6 +11,7 @@
 mod assets;
 mod authorized;
 mod console;
+mod csv;
 mod error;
 mod form;
 mod guard;
@@ -20,6 +21,7 @@ mod mount;
 mod page;
 mod pages;
 mod path;
+mod platform;
 mod provider;
 mod quantity;
 mod refusal;

@@ -7,6 +7,8 @@ use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Respons
 use crate::console::Console;
 use crate::error::PageError;
 use crate::guard::guard;
+use crate::pages::platform::catalog::editor;
+use crate::pages::platform::catalog::kind::Kind;
 use crate::path::PATH;
 use crate::session::with_sessions;
 use crate::{assets, pages};
@@ -88,14 +90,19 @@ fn routes(config: &mut ServiceConfig) {
         .service(form("/sign-out", pages::sign_in::sign_out))
         .service(page("/health", pages::health::page::show))
         .service(page("/health/figures", pages::health::page::refresh))
-        .service(page("/companies", pages::companies::list))
+        .service(page_with_form("/companies", pages::companies::list, pages::platform::create::create))
+        .service(page("/companies/new", pages::platform::create::show))
         .service(page("/companies/options", pages::companies::options))
         .service(page("/companies/{company}", pages::overview::show))
         .service(page("/companies/{company}/search", pages::search::show))
         .configure(levels)
         .configure(matrix)
         .configure(users)
-        .configure(decisions);
+        .configure(decisions)
+        .configure(audit)
+        .configure(settings)
+        .configure(credentials)
+        .configure(catalog);
 }
 
 fn levels(config: &mut ServiceConfig) {
@@ -139,8 +146,69 @@ fn users(config: &mut ServiceConfig) {
 fn decisions(config: &mut ServiceConfig) {
     config
         .service(page("/companies/{company}/why", pages::decisions::why::show))
+        .service(page("/companies/{company}/view-as", pages::view_as::page::show))
         .service(page("/companies/{company}/who-can", pages::decisions::who_can::show))
         .service(page("/companies/{company}/who-can.csv", pages::decisions::export::show));
+}
+
+fn audit(config: &mut ServiceConfig) {
+    config
+        .service(page("/audit", pages::audit::list::of_platform))
+        .service(page("/audit.csv", pages::audit::export::of_platform))
+        .service(page("/companies/{company}/audit", pages::audit::list::of_company))
+        .service(page("/companies/{company}/audit.csv", pages::audit::export::of_company));
+}
+
+fn settings(config: &mut ServiceConfig) {
+    use pages::platform::settings::{ceilings, erase, modules, overview, status};
+    config
+        .service(page("/companies/{company}/settings", overview::show))
+        .service(form("/companies/{company}/settings/name", overview::rename))
+        .service(form("/companies/{company}/settings/modules", modules::save))
+        .service(form("/companies/{company}/settings/modules/review", modules::review))
+        .service(page_with_form("/companies/{company}/settings/ceilings", ceilings::show, ceilings::with_draft))
+        .service(form("/companies/{company}/settings/ceilings/review", ceilings::review))
+        .service(form("/companies/{company}/settings/ceilings/save", ceilings::save))
+        .service(page_with_form("/companies/{company}/settings/status", status::show, status::change))
+        .service(page_with_form("/companies/{company}/settings/erase", erase::show, erase::erase));
+}
+
+fn credentials(config: &mut ServiceConfig) {
+    use pages::platform::{api_keys, issuers};
+    config
+        .service(page_with_form("/api-keys", api_keys::list::show, api_keys::create::create))
+        .service(page("/api-keys/new", api_keys::create::show))
+        .service(page("/api-keys/{key}", api_keys::key::show))
+        .service(form("/api-keys/{key}/revoke", api_keys::key::revoke))
+        .service(page("/issuers", issuers::show));
+}
+
+fn catalog(config: &mut ServiceConfig) {
+    use pages::platform::catalog::{features, menu, menu_items, modules, order, sub_items, views};
+    config
+        .route("/catalog", web::get().to(views::list))
+        .route("/catalog/views", web::get().to(views::list))
+        .route("/catalog/features", web::get().to(features::list))
+        .route("/catalog/modules", web::get().to(modules::list))
+        .route("/catalog/menu", web::get().to(menu::show))
+        .route("/catalog/menu/move", web::post().to(order::change));
+    entries::<views::Views>(config);
+    entries::<features::Features>(config);
+    entries::<modules::Modules>(config);
+    entries::<menu_items::MenuItems>(config);
+    entries::<sub_items::SubItems>(config);
+}
+
+/// Mounts the forms of a kind of entries of the catalog.
+fn entries<K: Kind>(config: &mut ServiceConfig) {
+    let path = |page: &str| format!("/catalog/{}{page}", K::SEGMENT);
+    config
+        .route(&path(""), web::post().to(editor::create::<K>))
+        .route(&path("/new"), web::get().to(editor::new::<K>))
+        .route(&path("/{id}"), web::get().to(editor::show::<K>))
+        .route(&path("/{id}"), web::post().to(editor::update::<K>))
+        .route(&path("/{id}/delete"), web::post().to(editor::delete::<K>))
+        .route(&path("/{id}/{part}"), web::post().to(editor::set_content::<K>));
 }
 
 async fn not_found() -> HttpResponse {

@@ -63,6 +63,7 @@ mod idempotency;
 mod ids;
 mod impact;
 mod menu;
+mod menu_resolution;
 mod period;
 mod permission;
 mod profile;
@@ -98,6 +99,7 @@ pub use ids::{
 };
 pub use impact::{CellChange, CellCounts, Impact, allowed, impact};
 pub use menu::{Menu, MenuItem, SubMenuItem};
+pub use menu_resolution::{Hidden, ResolvedItem, ResolvedSubItem};
 pub use period::{AssignmentState, Period};
 pub use permission::{Scope, UnknownVariant, ViewState};
 pub use profile::{ClaimedProfile, Email, ProfileSource, UserProfile};

@@ -26,7 +26,7 @@ const MAX_LOOKUPS: usize = 3;
 #[derive(Debug)]
 pub(crate) struct IssuerVerifier {
     pub(crate) mapping: ClaimMapping,
-    algorithms: Vec<Algorithm>,
+    pub(crate) algorithms: Vec<Algorithm>,
     pub(crate) ring: Arc<KeyRing>,
 }
 

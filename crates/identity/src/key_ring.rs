@@ -15,7 +15,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 use crate::KeySet;
 use crate::jwks::{IgnoredEntry, Jwks};
+use crate::reads::Reads;
 use crate::source::{SourceError, SourceReader};
+use crate::system_clock::system_clock;
 
 /// The label of a read that found no usable key. It is used in metrics and in [`ReadHistory::failure`].
 const NO_USABLE_KEY: &str = "no_usable_key";
@@ -58,6 +60,8 @@ struct Refresh {
     is_stale: AtomicBool,
     /// The time at which the read in progress began. `None` if no read is in progress.
     reading_since: StdMutex<Option<Instant>>,
+    /// The outcome of past reads, as [`KeyRing::reads`] reports it.
+    reads: StdMutex<Reads>,
 }
 
 /// Maximum time for which a token waits for a read of the keys.
@@ -67,6 +71,16 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const SLOW: Duration = Duration::from_millis(750);
 
 impl Refresh {
+    /// Records the outcome of a read that has just ended.
+    fn record(&self, outcome: &'static str) {
+        let now = system_clock().now();
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            READ => reads.succeeded_at = Some(now),
+            failure => reads.failed_at = Some((now, failure)),
+        }
+    }
+
     fn set_reading_since(&self, began: Option<Instant>) {
         *self.reading_since.lock().unwrap_or_else(PoisonError::into_inner) = began;
     }
@@ -132,6 +146,7 @@ impl KeyRing {
             history: Arc::default(),
             is_stale: AtomicBool::new(true),
             reading_since: StdMutex::default(),
+            reads: StdMutex::new(Reads { interval, ..Reads::default() }),
         };
         Self { current: ArcSwap::default(), refresh: Some(Arc::new(refresh)) }
     }
@@ -139,6 +154,12 @@ impl KeyRing {
     /// Returns the current keys.
     pub(crate) fn keys(&self) -> Arc<KeySet> {
         self.current.load_full()
+    }
+
+    /// Returns the outcome of past reads. Returns `None` if the keys never change.
+    pub(crate) fn reads(&self) -> Option<Reads> {
+        let refresh = self.refresh.as_ref()?;
+        Some(*refresh.reads.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Returns `true` if the keys cannot be read now: the latest read failed, there was no read yet, or the read in
@@ -229,6 +250,7 @@ impl KeyRing {
             Err(error) => error.kind(),
         };
         refreshes(issuer, outcome).increment(1);
+        refresh.record(outcome);
         match read {
             Ok(Jwks { keys, ignored }) => {
                 let failure = keys.is_empty().then_some(NO_USABLE_KEY);

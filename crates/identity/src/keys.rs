@@ -79,6 +79,11 @@ impl KeySet {
         algorithms.join(", ")
     }
 
+    /// Returns the id, if there is one, and the algorithm of each key.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (Option<&str>, Algorithm)> {
+        self.keys.iter().map(|key| (key.id.as_deref(), key.algorithm))
+    }
+
     pub(crate) fn of(keys: impl IntoIterator<Item = Key>) -> Self {
         Self { keys: keys.into_iter().map(Arc::new).collect() }
     }

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::claims::{TimeLimits, Verified};
 use crate::issuer::{SharedSecret, TrustError, TrustedIssuer};
+use crate::issuer_state::IssuerState;
 use crate::issuer_verifier::IssuerVerifier;
 use crate::system_clock::system_clock;
 use crate::token::Token;
@@ -197,6 +198,15 @@ impl TokenVerifier {
     #[must_use]
     pub const fn clock_skew(&self) -> Duration {
         self.limits.clock_skew
+    }
+
+    /// Returns the state of all issuers and of their keys in this process, sorted by issuer. A shared secret without an
+    /// issuer is first.
+    #[must_use]
+    pub fn issuer_states(&self) -> Vec<IssuerState> {
+        let mut states: Vec<_> = self.fallback.iter().chain(self.issuers.values()).map(IssuerState::of).collect();
+        states.sort_by(|a, b| a.issuer.cmp(&b.issuer));
+        states
     }
 
     /// Returns the number of cached tokens, including expired tokens.

@@ -1,5 +1,8 @@
 //! Read operations on the audit log, with filters and bounded pages.
 
+use std::fmt;
+use std::str::FromStr;
+
 use async_trait::async_trait;
 use iam_domain::{AuditRecord, AuditRecordId, CompanyId, EntityType, Timestamp, UserId};
 use uuid::Uuid;
@@ -43,6 +46,30 @@ pub struct AuditCursor {
     pub timestamp: Timestamp,
     /// The id of the last record of the previous page.
     pub id: AuditRecordId,
+}
+
+impl fmt::Display for AuditCursor {
+    /// Formats the cursor as `microseconds/id`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.timestamp.micros(), self.id)
+    }
+}
+
+/// The error for a text that is no [`AuditCursor`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("was not issued by this service")]
+pub struct InvalidAuditCursor;
+
+impl FromStr for AuditCursor {
+    type Err = InvalidAuditCursor;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        let (micros, id) = text.split_once('/').ok_or(InvalidAuditCursor)?;
+        // Times before 1970 are rejected: no record is that old, and databases do not support times in the distant past.
+        let micros = micros.parse().ok().filter(|micros| *micros >= 0);
+        let timestamp = micros.and_then(Timestamp::from_micros).ok_or(InvalidAuditCursor)?;
+        Ok(Self { timestamp, id: AuditRecordId::parse(id).map_err(|_| InvalidAuditCursor)? })
+    }
 }
 
 /// The bounds of a page of audit records. A page contains at least one record, however large the record is.

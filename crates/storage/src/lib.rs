@@ -88,7 +88,7 @@ mod stamped;
 mod storage;
 mod write;
 
-pub use audit_log::{AuditCursor, AuditFilter, AuditLogs, AuditRecords, PageBounds};
+pub use audit_log::{AuditCursor, AuditFilter, AuditLogs, AuditRecords, InvalidAuditCursor, PageBounds};
 pub use auxiliary::{
     ApiKeyUses, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
     NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry,

@@ -28,6 +28,8 @@ pub struct ChangeContext {
     pub super_admin: bool,
     /// Whether the caller forced the change. A forced change may leave the company without an administrator.
     pub forced: bool,
+    /// Whether the caller makes the change in the admin console.
+    pub console: bool,
     /// The id of the HTTP request that made the change, if there is one.
     pub request_id: Option<String>,
 }
@@ -36,7 +38,7 @@ impl ChangeContext {
     /// Creates the context of a change by this actor, without metadata.
     #[must_use]
     pub const fn by(actor: Actor) -> Self {
-        Self { actor, super_admin: false, forced: false, request_id: None }
+        Self { actor, super_admin: false, forced: false, console: false, request_id: None }
     }
 
     /// Creates the context of a change that an operator makes on the command line.
@@ -56,7 +58,7 @@ impl ChangeContext {
         if let Some(request_id) = &self.request_id {
             metadata.insert("requestId".to_owned(), Value::from(request_id.as_str()));
         }
-        for (name, is_so) in [("superAdmin", self.super_admin), ("forced", self.forced)] {
+        for (name, is_so) in [("superAdmin", self.super_admin), ("forced", self.forced), ("console", self.console)] {
             if is_so {
                 metadata.insert(name.to_owned(), Value::Bool(true));
             }

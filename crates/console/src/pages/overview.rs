@@ -1,12 +1,15 @@
 //! The overview of a company: its modules, how many levels and users it has, and its last changes.
 
 use iam_application::{AuditFilter, ListMembers, MemberOrder, NamedRecord, PageRequest, Requirement, Total};
+use iam_domain::CompanyId;
 use maud::{Markup, html};
 
 use crate::authorized::{Authorized, Member};
 use crate::error::PageError;
 use crate::layout::{Section, company_name, suspended, time};
 use crate::page::Page;
+use crate::pages::audit::actions::{capitalized, did};
+use crate::pages::audit::filter::log_path;
 
 /// Number of changes on the page.
 const CHANGES: u64 = 10;
@@ -35,7 +38,7 @@ pub(crate) async fn show(page: Authorized<Member>) -> Result<Page, PageError> {
                     ul.chips { @for granted in &company.modules { li.chip { bdi { (granted.module.name.as_str()) } } } }
                 }
             }
-            @if let Some(changes) = &changes { (last_changes(changes)) }
+            @if let Some(changes) = &changes { (last_changes(company.id, changes)) }
         }
     })
 }
@@ -69,7 +72,7 @@ async fn changes(page: &Authorized<Member>) -> Result<Option<Vec<NamedRecord>>, 
     Ok(Some(newest.records))
 }
 
-fn last_changes(changes: &[NamedRecord]) -> Markup {
+fn last_changes(company: CompanyId, changes: &[NamedRecord]) -> Markup {
     html! {
         section {
             h2 { "Last changes" }
@@ -84,7 +87,7 @@ fn last_changes(changes: &[NamedRecord]) -> Markup {
                                 @let name = |id: &uuid::Uuid| names.get(id).map(ToString::to_string);
                                 tr {
                                     td { (time(record.timestamp)) }
-                                    td { (record.action) }
+                                    td title=(record.action) { (capitalized(&did(&record.action))) }
                                     td { bdi { (name(&record.entity_id).unwrap_or_else(|| record.entity_id.to_string())) } }
                                     td { bdi { (record.actor.id().and_then(|id| name(&id)).unwrap_or_else(|| record.actor.to_string())) } }
                                 }
@@ -92,6 +95,7 @@ fn last_changes(changes: &[NamedRecord]) -> Markup {
                         }
                     }
                 }
+                p { a href=(log_path(Some(company))) { "All changes" } }
             }
         }
     }

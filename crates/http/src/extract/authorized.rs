@@ -337,6 +337,6 @@ async fn admit(
     }
     let Authenticated { issued_at, external_id, .. } = authenticated;
     let request_id = Some(Arc::clone(&span.id().0));
-    let context = RequestContext { caller, request_id, issued_at, external_id, idempotency: None, if_version: None };
+    let context = RequestContext { request_id, issued_at, external_id, ..RequestContext::from(caller) };
     Ok(Admitted { caller, api, company, consistency, context, span, query, body })
 }

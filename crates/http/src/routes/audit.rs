@@ -4,7 +4,7 @@ use actix_web::get;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use iam_application::{AuditCursor, AuditFilter, AuditPage, FieldCode, NamedRecord, Names, Total};
-use iam_domain::{AuditRecord, AuditRecordId, EntityType, ExternalId, Timestamp, UserId};
+use iam_domain::{AuditRecord, EntityType, ExternalId, Timestamp, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -135,15 +135,11 @@ fn cursor(request: &mut RequestReader<'_>) -> Option<Option<AuditCursor>> {
 
 /// Encodes a cursor as an opaque string.
 fn encode(cursor: AuditCursor) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{}/{}", cursor.timestamp.micros(), cursor.id))
+    URL_SAFE_NO_PAD.encode(cursor.to_string())
 }
 
 fn decode(text: &str) -> Option<AuditCursor> {
-    let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-    let (micros, id) = plain.split_once('/')?;
-    // Times before 1970 are rejected: no record is that old, and databases do not support times in the distant past.
-    let micros = micros.parse().ok().filter(|micros| *micros >= 0)?;
-    Some(AuditCursor { timestamp: Timestamp::from_micros(micros)?, id: AuditRecordId::parse(id).ok()? })
+    String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?.parse().ok()
 }
 
 /// Lists the audit records of the company, or of the platform if the request specifies no company.

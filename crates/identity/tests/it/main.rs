@@ -8,6 +8,8 @@ mod caching;
 #[cfg(test)]
 mod claims;
 #[cfg(test)]
+mod issuer_states;
+#[cfg(test)]
 mod issuers;
 #[cfg(test)]
 mod jwks_server;

@@ -414,8 +414,8 @@ pub async fn changes_to_mappings_are_recorded(storage: Arc<dyn Storage>) {
     of_catalog("module.features_updated", EntityType::Module, m, json!({ "added": [], "removed": [feature.id] })).await;
 }
 
-/// Audit records contain the actor, the request id, whether the actor acted as a super admin, and whether the change
-/// was forced.
+/// Audit records contain the actor, the request id, whether the actor acted as a super admin or in the console, and
+/// whether the change was forced.
 pub async fn records_contain_the_actor(storage: Arc<dyn Storage>) {
     let (company, user, key) = (some_company(), some_user(), ApiKeyId::generate(at(0)));
     let contexts = [
@@ -434,6 +434,7 @@ pub async fn records_contain_the_actor(storage: Arc<dyn Storage>) {
             },
             Some(json!({ "requestId": "2", "superAdmin": true, "forced": true })),
         ),
+        (ChangeContext { console: true, ..ChangeContext::user(user) }, Some(json!({ "console": true }))),
         (ChangeContext::command_line(), None),
     ];
     for (context, metadata) in contexts {

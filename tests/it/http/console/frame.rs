@@ -24,6 +24,27 @@ async fn rename(api: &TestApi, company: Company, name: &str) {
 }
 
 both_adapters! {
+    /// Members of several companies find them by a part of the name, or by the beginning of the id.
+    async fn members_search_their_companies(api: TestApi) {
+        let (first, second) = (api.company().await, api.company().await);
+        rename(&api, first, "Alpha Works").await;
+        rename(&api, second, "Beta Works").await;
+        let member = api.level_id(second, "Member").await;
+        api.assign(second, first.member, &[&member]).await;
+        let browser = TestConsole::of(&api, Setting::default()).await.signed_in(first.member, false).await;
+        let [first, second] = [first, second].map(|company| company.id.to_string());
+        for page in ["companies", "companies/options"] {
+            let found = async |text: &str| {
+                let list = browser.get(&format!("/console/{page}?q={text}")).await.expect(200).text();
+                [&first, &second].map(|id| list.contains(id))
+            };
+            assert_eq!(found("works").await, [true, true]);
+            assert_eq!(found("alpha").await, [true, false]);
+            assert_eq!(found(&second[..30]).await, [false, true]);
+            assert_eq!(found("gamma").await, [false, false]);
+        }
+    }
+
     /// Each role sees the companies and pages that it may see, and cannot tell the others from pages that do not exist.
     async fn people_see_only_their_companies(api: TestApi) {
         let (own, other) = (api.company().await, api.company().await);

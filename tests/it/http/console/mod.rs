@@ -1,11 +1,14 @@
 //! Tests of the admin console without a browser.
 
+mod audit;
 mod bad_days;
+mod fixes;
 mod frame;
 mod health;
 mod levels;
 mod matrix;
 mod people;
+mod platform;
 mod protection;
 mod provider;
 mod requests;
@@ -14,3 +17,4 @@ mod scene;
 mod sessions;
 mod sign_in;
 mod storage;
+mod view_as;

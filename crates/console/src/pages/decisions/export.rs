@@ -1,13 +1,13 @@
-//! The users whom a check allows, as a CSV file (RFC 4180).
+//! The users whom a check allows, as a CSV file.
 
 use actix_web::HttpResponse;
-use actix_web::http::header;
 use actix_web::web::Query;
 use iam_application::{AllowedMember, PageRequest, WhoCan};
 
 use super::question::Question;
 use super::who_can::message_of;
 use crate::authorized::{Authorized, FindAllowed};
+use crate::csv::{record, response};
 use crate::error::PageError;
 
 /// Number of users that are read at once.
@@ -45,10 +45,7 @@ pub(crate) async fn show(page: Authorized<FindAllowed>, question: Query<Question
         // Each further part is charged as a request of its own.
         page.charge(1)?;
     }
-    Ok(HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"))
-        .insert_header((header::CONTENT_DISPOSITION, r#"attachment; filename="who-can.csv""#))
-        .body(file))
+    Ok(response("who-can.csv", file))
 }
 
 fn row(AllowedMember { member, decision }: &AllowedMember) -> String {
@@ -64,45 +61,4 @@ fn row(AllowedMember { member, decision }: &AllowedMember) -> String {
         decision.reason.code().to_owned(),
         levels.join("; "),
     ])
-}
-
-/// Returns a line of the file.
-fn record<const N: usize>(cells: [String; N]) -> String {
-    format!("{}\r\n", cells.map(|text| cell(&text)).join(","))
-}
-
-/// The first characters of texts that a spreadsheet may execute as a formula. Some spreadsheets treat the full-width forms
-/// like the others.
-const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
-
-/// Returns a quoted cell. A text that a spreadsheet would execute as a formula begins with an apostrophe.
-fn cell(text: &str) -> String {
-    let apostrophe = if text.starts_with(FORMULA) { "'" } else { "" };
-    format!("\"{apostrophe}{}\"", text.replace('"', "\"\""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_are_quoted_and_no_formulas() {
-        for (text, expected) in [
-            ("Ada", r#""Ada""#),
-            ("a,\"b\"\r\nc", "\"a,\"\"b\"\"\r\nc\""),
-            ("=1+1", r#""'=1+1""#),
-            ("+1", r#""'+1""#),
-            ("-1", r#""'-1""#),
-            ("@SUM(A1)", r#""'@SUM(A1)""#),
-            ("\t=1", "\"'\t=1\""),
-            ("＝1+1", r#""'＝1+1""#),
-            ("＋1", r#""'＋1""#),
-            ("－1", r#""'－1""#),
-            ("＠SUM(A1)", r#""'＠SUM(A1)""#),
-            ("", r#""""#),
-        ] {
-            assert_eq!(cell(text), expected);
-        }
-        assert_eq!(record(["a".to_owned(), "b".to_owned()]), "\"a\",\"b\"\r\n");
-    }
 }

@@ -3,12 +3,15 @@
 use actix_web::http::StatusCode;
 use actix_web::web::Query;
 use iam_application::{DecisionContext, FieldCode, FieldError, NamedSubject, Names, Requirement};
-use iam_domain::{CompanyId, Explanation, GatingModule, LevelContribution, LevelRule, Step, UserId, UserLevelId};
+use iam_domain::{
+    CompanyId, Explanation, GatingModule, LevelContribution, LevelRule, Reason, Step, UserId, UserLevelId,
+};
 use iam_permissions_cache::Consistency;
 use maud::{Markup, html};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::fix::Fix;
 use super::question::Question;
 use crate::authorized::{Authorized, Member};
 use crate::error::PageError;
@@ -36,6 +39,7 @@ struct Explained {
     sees_levels: bool,
     explanation: Explanation,
     names: Names,
+    fix: Fix,
 }
 
 /// `GET /console/companies/{company}/why`
@@ -64,13 +68,14 @@ pub(crate) async fn show(
                     let explanation = access.explain(&check);
                     let names = application.names_in_explanations(company, &access, [&explanation]).await;
                     let page_of = access.subject().user_id().filter(|_| sees_levels);
-                    (None, Some(Explained { company, page_of, sees_levels, explanation, names }))
+                    let fix = Fix::of(&page, &check, &explanation, page_of).await?;
+                    (None, Some(Explained { company, page_of, sees_levels, explanation, names, fix }))
                 }
             }
         }
     };
     let status = if problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    let page = page.page("Why?", Section::Why, |_| {
+    let page = page.page("Why?", Section::Why, |csrf| {
         html! {
             header { h1 { "Why?" } }
             form.panel.edit role="search" aria-label="Decision" action=(company_path(company, "why")) {
@@ -85,7 +90,7 @@ pub(crate) async fn show(
             }
             @if let Some(problem) = &problem { div.notice.error role="alert" { p { bdi { (problem) } "." } } }
             @match &explained {
-                Some(explained) => (explained.show()),
+                Some(explained) => (explained.show(csrf)),
                 None if problem.is_none() => div.empty {
                     p { "Choose a view, or a feature and an action, to see the answer and its reason." }
                 },
@@ -106,7 +111,7 @@ fn named(page: &Authorized<Member>, text: &str) -> NamedSubject {
 }
 
 impl Explained {
-    fn show(&self) -> Markup {
+    fn show(&self, csrf: &str) -> Markup {
         let Explanation { decision, view, feature, gate, ceiling, levels, suggestion } = &self.explanation;
         html! {
             section.panel.answer aria-live="polite" {
@@ -122,7 +127,8 @@ impl Explained {
                     p { a href=(user_path(self.company, user)) { "The user's levels and permissions" } }
                 }
             }
-            (self.gate(gate))
+            // An explanation does not disclose the modules and the ceilings to a non-member.
+            @if decision.reason != Reason::NoUserLevels { (self.gate(gate)) }
             @if let Some(ceiling) = ceiling {
                 section {
                     h2 { "Ceiling" }
@@ -134,8 +140,8 @@ impl Explained {
                     }
                 }
             }
-            (self.levels(levels))
-            (self.suggestion(suggestion))
+            @if decision.reason != Reason::NoUserLevels { (self.levels(levels)) }
+            (self.suggestion(suggestion, csrf))
         }
     }
 
@@ -224,17 +230,20 @@ impl Explained {
         }
     }
 
-    fn suggestion(&self, steps: &[Step]) -> Markup {
+    fn suggestion(&self, steps: &[Step], csrf: &str) -> Markup {
         html! {
             @if !self.explanation.decision.allowed {
                 section {
                     h2 { "The smallest change that would allow it" }
-                    @if steps.is_empty() {
+                    @if self.explanation.decision.reason == Reason::NoUserLevels {
+                        p { "Assign a level that allows it: the user holds no level in this company." }
+                    } @else if steps.is_empty() {
                         p.muted { "No change of levels, modules or ceilings would allow it." }
                     } @else {
                         ol { @for step in steps.iter().take(LISTED) { li { (self.step(*step)) } } }
                         @if steps.len() > LISTED { p.muted { "and " (steps.len() - LISTED) " more" } }
                     }
+                    (self.fix.show(self.company, csrf))
                 }
             }
         }

@@ -36,7 +36,7 @@ pub(crate) async fn show(page: Authorized<ReadIam>, two: Query<Two>) -> Result<P
     let (first_name, second_name) = (name(first)?, name(second)?);
     let grid = |kind| {
         let filter = Filter::default().for_kind(kind);
-        Grid::new(&loaded.matrix, &loaded.granted, &filter, |level| level.id == first || level.id == second)
+        Grid::new(&loaded.matrix, &loaded.available, &filter, |level| level.id == first || level.id == second)
     };
     let company = page.company;
     page.page("Compare levels", Section::Levels, |_| {

@@ -17,7 +17,9 @@ use crate::authorized::{Authorized, ManageLevels, Policy, ReadIam, Submitted};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field, time};
 use crate::page::{Page, see_other};
+use crate::pages::audit::filter::about_level;
 use crate::pages::matrix::editor::{LevelPath, level_of};
+use crate::pages::view_as::address as view_as;
 use crate::path::company_path;
 
 /// Number of holders on a page.
@@ -155,6 +157,8 @@ async fn render<P: Policy>(
     let found = application.list_members(page.caller(), "console-holders", &request).await?;
     let holders = application.count_holders(company).await?.get(&id).copied().unwrap_or(0);
     let may_manage = page.meets(Requirement::ManageLevels).await?;
+    let may_view_as = page.meets(Requirement::CheckOthers).await?;
+    let may_read_audit = page.meets(Requirement::ReadAudit).await?;
     let tag = Etag::of(&level)?;
     let may_delete_pinned = page.caller().is_super_admin();
     page.page(&format!("Level {}", level.name), Section::Levels, |csrf| {
@@ -165,6 +169,8 @@ async fn render<P: Policy>(
                 div.actions {
                     a.button href=(level_path(company, id, "/matrix")) { "Matrix" }
                     a.button href={ (company_path(company, "levels")) "?copy=" (id) } { "Copy" }
+                    @if may_view_as { a.button href=(view_as::of_levels(company, &[id])) { "View as" } }
+                    @if may_read_audit { a.button href=(about_level(company, id)) { "History" } }
                 }
             }
             @if position.saved == "1" { div.notice role="status" { p { "The level was saved." } } }

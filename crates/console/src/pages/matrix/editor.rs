@@ -17,6 +17,7 @@ use crate::authorized::{Authorized, ManagePermissions, Policy, ReadIam, Submitte
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field};
 use crate::page::Page;
+use crate::pages::audit::filter::about_level;
 use crate::path::company_path;
 use crate::quantity::count;
 
@@ -53,7 +54,7 @@ async fn render<P: Policy>(
 ) -> Result<Page, PageError> {
     let loaded = Loaded::of(page).await?;
     let filter = filter.for_level(level);
-    let grid = Grid::new(&loaded.matrix, &loaded.granted, &filter, |other| other.id == level);
+    let grid = Grid::new(&loaded.matrix, &loaded.available, &filter, |other| other.id == level);
     let name = grid.levels.first().map(|level| &level.name).ok_or(PageError::NotFound)?;
     let all = grid.rows.len();
     let shown = grid.rows.get(filter.from().min(all)..).unwrap_or_default();
@@ -75,6 +76,7 @@ async fn render<P: Policy>(
                     a.button href=(company_path(company, &format!("levels/{level}"))) data-keep-draft { "Level" }
                     a.button href={ (company_path(company, "matrix")) "?tab=" (filter.kind().name()) } data-keep-draft
                         { "All levels" }
+                    @if loaded.may_read_audit { a.button href=(about_level(company, level)) { "History" } }
                 }
             }
             (saved(&filter))
@@ -135,6 +137,7 @@ fn table(loaded: &Loaded, level: UserLevelId, kind: Kind, draft: &Draft, rows: &
                                             small.reason { "Pinned by the platform: only super admins may change it" }
                                         }
                                     }
+                                    @if let Some(capped) = row.capped(entry.rule) { small.reason { "Saved rule: " (capped) } }
                                 }
                             }
                         }

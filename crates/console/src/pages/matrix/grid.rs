@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use iam_application::{CompanyMatrix, FeatureCell, LevelMatrix, ViewCell};
 use iam_domain::escalation::Cell;
-use iam_domain::{FeatureId, GrantedModule, UserLevel, ViewId};
+use iam_domain::{FeatureId, UserLevel, ViewId};
 
 use super::filter::Filter;
-use super::rows::{Row, rows};
+use super::rows::{Available, Row, rows};
 use super::rule::{Kind, Rule};
 
 /// The rule of a level for a cell, and whether only super admins may change it.
@@ -73,12 +73,12 @@ impl<'a> Grid<'a> {
     /// Returns the rows that the filter selects, with the entries of the levels that `is_shown` selects.
     pub(crate) fn new(
         matrix: &'a CompanyMatrix,
-        granted: &[GrantedModule],
+        available: &Available,
         filter: &Filter,
         is_shown: impl Fn(&UserLevel) -> bool,
     ) -> Self {
         let kind = filter.kind();
-        let rows = rows(&matrix.catalog, granted, kind, filter);
+        let rows = rows(&matrix.catalog, available, kind, filter);
         let levels: Vec<_> = matrix.levels.iter().filter(|level| is_shown(&level.level)).collect();
         let mut entries = vec![vec![EMPTY; levels.len()]; rows.len()];
         let positions = Positions::of(&rows);

@@ -19,9 +19,9 @@ pub(crate) mod save;
 mod toolbar;
 
 use iam_application::{CompanyMatrix, Requirement};
-use iam_domain::GrantedModule;
 use serde::Deserialize;
 
+use self::rows::Available;
 use crate::authorized::{Authorized, Policy};
 use crate::error::PageError;
 
@@ -32,9 +32,11 @@ pub(crate) struct OnlyDraft {}
 /// The matrix of a company, and what the person may do with it.
 pub(crate) struct Loaded {
     pub(crate) matrix: CompanyMatrix,
-    pub(crate) granted: Vec<GrantedModule>,
+    pub(crate) available: Available,
     /// Whether the person may change cells.
     pub(crate) may_edit: bool,
+    /// Whether the person may read the audit log.
+    pub(crate) may_read_audit: bool,
     /// Whether the person may change pinned cells.
     pub(crate) may_edit_pinned: bool,
 }
@@ -49,7 +51,15 @@ impl Loaded {
         let application = page.application();
         let matrix = application.matrix(page.company).await?.value;
         let granted = application.company_modules(page.company).await?;
+        let available = Available { granted, ceilings: application.company_ceilings(page.company).await? };
         let may_edit = page.meets(Requirement::ManagePermissions).await?;
-        Ok(Self { matrix, granted, may_edit, may_edit_pinned: may_edit && page.caller().is_super_admin() })
+        let may_read_audit = page.meets(Requirement::ReadAudit).await?;
+        Ok(Self {
+            matrix,
+            available,
+            may_read_audit,
+            may_edit,
+            may_edit_pinned: may_edit && page.caller().is_super_admin(),
+        })
     }
 }

@@ -39,7 +39,7 @@ pub(crate) async fn with_draft(
 
 async fn render<P: Policy>(page: &Authorized<P>, filter: &Filter, draft: &Draft) -> Result<Page, PageError> {
     let loaded = Loaded::of(page).await?;
-    let grid = Grid::new(&loaded.matrix, &loaded.granted, filter, |_| true);
+    let grid = Grid::new(&loaded.matrix, &loaded.available, filter, |_| true);
     let all = grid.rows.len();
     let shown = grid.rows.get(filter.from().min(all)..).unwrap_or_default();
     let shown = shown.get(..ROWS.min(shown.len())).unwrap_or_default();
@@ -127,7 +127,7 @@ fn table(
         body.push_str("\">");
         body.push_str(&html! { th scope="row" title=(row.title()) { (row.label()) (row.notes()) } }.into_string());
         for entry in entries {
-            push_entry(&mut body, kind, *entry);
+            push_entry(&mut body, kind, *entry, row.capped(entry.rule));
         }
         body.push_str("</tr>");
     }
@@ -152,7 +152,8 @@ fn table(
     }
 }
 
-fn push_entry(body: &mut String, kind: Kind, Entry { rule, is_pinned }: Entry) {
+/// Adds a cell. `capped` is what the ceiling of the company leaves of the rule, if it limits the rule.
+fn push_entry(body: &mut String, kind: Kind, Entry { rule, is_pinned }: Entry, capped: Option<&str>) {
     match (rule, is_pinned) {
         (Rule::Inherit, false) => body.push_str("<td>"),
         (rule, false) => {
@@ -165,6 +166,11 @@ fn push_entry(body: &mut String, kind: Kind, Entry { rule, is_pinned }: Entry) {
             for part in ["<td class=\"", rule.code(), " p\">", text, "<small>pinned</small>"] {
                 body.push_str(part);
             }
+        }
+    }
+    if let Some(capped) = capped {
+        for part in ["<small data-ceiling>", capped, "</small>"] {
+            body.push_str(part);
         }
     }
 }

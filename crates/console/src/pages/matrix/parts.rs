@@ -30,7 +30,7 @@ pub(crate) struct Names {
 impl Names {
     pub(crate) fn of(loaded: &Loaded) -> Self {
         let levels = loaded.matrix.levels.iter().map(|level| (level.level.id, level.level.name.clone()));
-        let rows = |kind| all_rows(&loaded.matrix.catalog, &loaded.granted, kind);
+        let rows = |kind| all_rows(&loaded.matrix.catalog, &loaded.available, kind);
         let rows = rows(Kind::Views).into_iter().chain(rows(Kind::Features));
         Self { levels: levels.collect(), rows: rows.map(|row| (row.cell.clone(), row)).collect() }
     }

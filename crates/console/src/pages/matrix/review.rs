@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use actix_web::web::Query;
 use actix_web::{Either, HttpResponse};
 use iam_application::{Failure, PreviewPage, Requirement};
-use iam_domain::{CellCounts, CompanyId, UserId};
+use iam_domain::{CellCounts, CompanyId, Name, UserId};
 use maud::{Markup, html};
 
 use super::conflict::{Outdated, conflict};
@@ -120,24 +120,13 @@ async fn preview(
 async fn names_of_users(
     page: &Authorized<ManagePermissions>,
     reviewed: &[Reviewed],
-) -> Result<BTreeMap<UserId, String>, PageError> {
-    let mut people = BTreeMap::new();
+) -> Result<BTreeMap<UserId, Name>, PageError> {
     let outcomes = reviewed.iter().filter_map(|reviewed| reviewed.outcome.as_ref()?.as_ref().ok());
-    let users = outcomes.flat_map(|outcome| outcome.users.iter().map(|(user, _)| *user));
-    for user in users.collect::<std::collections::BTreeSet<_>>().into_iter().take(PREVIEWS) {
-        let profile = match page.application().user_profile(page.company, user).await {
-            Ok(profile) => profile,
-            Err(Failure::NotFound(_)) => None,
-            Err(failure) => return Err(failure.into()),
-        };
-        if let Some(name) = profile.and_then(|profile| profile.display_name) {
-            people.insert(user, name.to_string());
-        }
-    }
-    Ok(people)
+    let users = outcomes.flat_map(|outcome| outcome.users.iter().map(|(user, _)| *user)).collect();
+    Ok(page.application().display_names(page.company, &users).await?)
 }
 
-fn section(names: &Names, people: &BTreeMap<UserId, String>, Reviewed { part, outcome, .. }: &Reviewed) -> Markup {
+fn section(names: &Names, people: &BTreeMap<UserId, Name>, Reviewed { part, outcome, .. }: &Reviewed) -> Markup {
     html! {
         section.panel {
             h2 { (names.part(part)) }
@@ -154,7 +143,7 @@ fn section(names: &Names, people: &BTreeMap<UserId, String>, Reviewed { part, ou
     }
 }
 
-fn effect(names: &Names, people: &BTreeMap<UserId, String>, found: &PreviewPage) -> Markup {
+fn effect(names: &Names, people: &BTreeMap<UserId, Name>, found: &PreviewPage) -> Markup {
     let (users, cells) = (found.impact.users.len(), &found.impact.cells);
     html! {
         @if users == 0 {

@@ -3,12 +3,21 @@
 use std::collections::BTreeSet;
 
 use iam_domain::escalation::Cell;
-use iam_domain::{Catalog, GrantedModule, ModuleId, folded};
+use iam_domain::{Catalog, Ceilings, GrantedModule, ModuleId, Scope, folded};
 use iam_permissions_cache::{AvailableCatalog, AvailableFeature, AvailableView};
 use maud::{Markup, html};
 
 use super::filter::{Filter, InModule};
-use super::rule::Kind;
+use super::rule::{Kind, Rule};
+
+/// What the platform makes available to a company.
+#[derive(Debug)]
+pub(crate) struct Available {
+    /// The modules that are granted to the company.
+    pub(crate) granted: Vec<GrantedModule>,
+    /// The ceilings of the company. Explanations disclose them to all members.
+    pub(crate) ceilings: Ceilings,
+}
 
 /// A row of a matrix.
 #[derive(Debug)]
@@ -22,6 +31,8 @@ pub(crate) struct Row {
     modules: Vec<ModuleId>,
     /// The reason why every user is denied this row, whatever the levels say.
     pub(crate) closed: Option<Markup>,
+    /// The widest scope that the platform permits in the company. `None` if it permits the row to no user.
+    pub(crate) max_scope: Option<Scope>,
 }
 
 impl Row {
@@ -44,6 +55,25 @@ impl Row {
         html! {
             @if let Some(key) = &self.key { small.mono { bdi { (key) } } }
             @if let Some(reason) = &self.closed { small.reason { (reason) } }
+            @match (self.max_scope, &self.cell) {
+                (Some(Scope::Any), _) => "",
+                (Some(max), _) => small.reason { "Ceiling of the company: at most " (max) },
+                (None, Cell::View(_)) => small.reason { "Ceiling of the company: hidden from all users" },
+                (None, Cell::Action(..)) => small.reason { "Ceiling of the company: permitted to no user" },
+            }
+        }
+    }
+
+    /// Returns what the ceiling of the company leaves of a rule, if it limits the rule.
+    pub(crate) fn capped(&self, rule: Rule) -> Option<&'static str> {
+        match (rule, self.max_scope) {
+            (Rule::Allow(_), None) => Some("no effect: ceiling"),
+            (Rule::Allow(scope), Some(max)) if scope > max => Some(match max {
+                Scope::Own => "capped at own",
+                Scope::Team => "capped at team",
+                Scope::Company | Scope::Any => "capped at company",
+            }),
+            (Rule::Allow(_) | Rule::Inherit | Rule::Deny, _) => None,
         }
     }
 
@@ -61,29 +91,30 @@ impl Row {
 }
 
 /// Returns the rows of a matrix that the filter selects, in the order of the catalog.
-pub(crate) fn rows(catalog: &Catalog, granted: &[GrantedModule], kind: Kind, filter: &Filter) -> Vec<Row> {
-    let mut rows = all_rows(catalog, granted, kind);
+pub(crate) fn rows(catalog: &Catalog, available: &Available, kind: Kind, filter: &Filter) -> Vec<Row> {
+    let mut rows = all_rows(catalog, available, kind);
     rows.retain(|row| row.matches(filter));
     rows
 }
 
 /// Returns all rows of a matrix.
-pub(crate) fn all_rows(catalog: &Catalog, granted: &[GrantedModule], kind: Kind) -> Vec<Row> {
+pub(crate) fn all_rows(catalog: &Catalog, available: &Available, kind: Kind) -> Vec<Row> {
+    let Available { granted, ceilings } = available;
     let enabled: BTreeSet<_> =
         granted.iter().filter(|module| module.granted.enabled).map(|module| module.module.id).collect();
     match kind {
         Kind::Views => {
             let AvailableCatalog { views, .. } = AvailableCatalog::of(catalog.views(), std::iter::empty());
-            views.into_iter().map(|view| view_row(catalog, &enabled, view)).collect()
+            views.into_iter().map(|view| view_row(catalog, &enabled, ceilings, view)).collect()
         }
         Kind::Features => {
             let AvailableCatalog { features, .. } = AvailableCatalog::of(std::iter::empty(), catalog.features());
-            features.into_iter().flat_map(|feature| feature_rows(catalog, &enabled, feature)).collect()
+            features.into_iter().flat_map(|feature| feature_rows(catalog, &enabled, ceilings, feature)).collect()
         }
     }
 }
 
-fn view_row(catalog: &Catalog, enabled: &BTreeSet<ModuleId>, view: AvailableView) -> Row {
+fn view_row(catalog: &Catalog, enabled: &BTreeSet<ModuleId>, ceilings: &Ceilings, view: AvailableView) -> Row {
     let modules: Vec<_> = catalog.modules_of_view(view.id).collect();
     let is_open = catalog.is_view_open(view.id, enabled);
     Row {
@@ -92,10 +123,16 @@ fn view_row(catalog: &Catalog, enabled: &BTreeSet<ModuleId>, view: AvailableView
         key: Some(view.url.to_string()),
         closed: (!is_open).then(|| missing(catalog, &modules)),
         modules,
+        max_scope: (!ceilings.hides(view.id)).then_some(Scope::Any),
     }
 }
 
-fn feature_rows(catalog: &Catalog, enabled: &BTreeSet<ModuleId>, feature: AvailableFeature) -> Vec<Row> {
+fn feature_rows(
+    catalog: &Catalog,
+    enabled: &BTreeSet<ModuleId>,
+    ceilings: &Ceilings,
+    feature: AvailableFeature,
+) -> Vec<Row> {
     let AvailableFeature { id, key, name, actions } = feature;
     let modules: Vec<_> = catalog.modules_of_feature(id).collect();
     let is_enabled = catalog.feature(id).is_some_and(|feature| feature.enabled);
@@ -105,6 +142,7 @@ fn feature_rows(catalog: &Catalog, enabled: &BTreeSet<ModuleId>, feature: Availa
         () => None,
     };
     let row = |action| Row {
+        max_scope: ceilings.max_scope(id, &action),
         cell: Cell::Action(id, action),
         name: name.to_string(),
         key: key.as_ref().map(ToString::to_string),

@@ -58,7 +58,7 @@ pub(crate) fn users(fields: &Fields) -> BTreeSet<&str> {
 }
 
 /// Parses a local time of a form, which states no zone and is in UTC.
-fn utc(text: &str) -> Result<Option<Timestamp>, String> {
+pub(crate) fn utc(text: &str) -> Result<Option<Timestamp>, String> {
     let text = text.trim();
     // Browsers omit the seconds if they are zero.
     let seconds = if text.matches(':').count() == 1 { ":00" } else { "" };

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use iam_domain::escalation::Cell;
 use iam_domain::{CompanyId, Name, UserId, UserLevelId, folded};
-use iam_permissions_cache::{Access, Check, FeatureRef, ViewRef};
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
+use super::deciding::Deciding;
 use super::effect::cell_name;
-use super::person::{matrix_path, user_path};
+use super::person::matrix_path;
 use crate::path::company_path;
 use crate::quantity::count;
 
@@ -52,47 +52,48 @@ pub(crate) struct Filter {
     from: usize,
 }
 
+/// The address of the page that contains the table.
+pub(crate) struct Address {
+    pub(crate) path: String,
+    /// The parameters that select what the page shows, besides the filter of the table.
+    pub(crate) parameters: Vec<(&'static str, String)>,
+}
+
 /// The permissions of a user.
 pub(crate) struct Permissions<'a> {
     pub(crate) company: CompanyId,
-    pub(crate) user: UserId,
-    pub(crate) access: &'a Access,
+    /// The user. `None` if the permissions are those of levels that no user needs to hold.
+    pub(crate) user: Option<UserId>,
+    pub(crate) deciding: &'a dyn Deciding,
     /// The names of the levels that the user holds.
     pub(crate) levels: &'a BTreeMap<UserLevelId, Name>,
     pub(crate) filter: &'a Filter,
-}
-
-fn check_of(cell: &Cell) -> Check {
-    match cell {
-        Cell::View(id) => Check::View(ViewRef::Id(*id)),
-        Cell::Action(id, action) => {
-            Check::Feature { feature: FeatureRef::Id(*id), action: action.clone(), least_scope: None }
-        }
-    }
+    pub(crate) address: Address,
 }
 
 impl Permissions<'_> {
     /// Returns the views by URL, then the actions of the features by key, as far as the filter includes them.
     fn cells(&self) -> Vec<Cell> {
-        let (catalog, effective, text) = (self.access.catalog(), self.access.effective(), folded(self.filter.q.trim()));
+        let (catalog, text) = (self.deciding.catalog(), folded(self.filter.q.trim()));
         let mut cells = Vec::new();
-        for (id, allowed) in effective.views {
-            let texts = catalog.view(id).map(|view| (view.url.to_string(), view.name.to_string()));
-            let (url, name) = texts.unwrap_or_else(|| (id.to_string(), String::new()));
-            if self.filter.show.includes(allowed) && folded(&format!("{url} {name}")).contains(&text) {
-                cells.push(((false, url), Cell::View(id)));
-            }
-        }
-        for (id, actions) in effective.features {
-            let feature = catalog.feature(id);
-            let key = feature.and_then(|feature| feature.key.as_ref());
-            let key = key.map_or_else(|| id.to_string(), ToString::to_string);
-            let name = feature.map(|feature| feature.name.to_string()).unwrap_or_default();
-            for (action, permission) in actions {
-                let searched = folded(&format!("{key} {name} {}", action.as_str()));
-                if self.filter.show.includes(permission.allowed) && searched.contains(&text) {
-                    cells.push(((true, key.clone()), Cell::Action(id, action)));
+        for (cell, _) in self.deciding.answers().into_iter().filter(|(_, allowed)| self.filter.show.includes(*allowed))
+        {
+            let (key, searched) = match &cell {
+                Cell::View(id) => {
+                    let texts = catalog.view(*id).map(|view| (view.url.to_string(), view.name.to_string()));
+                    let (url, name) = texts.unwrap_or_else(|| (id.to_string(), String::new()));
+                    ((false, url.clone()), format!("{url} {name}"))
                 }
+                Cell::Action(id, action) => {
+                    let feature = catalog.feature(*id);
+                    let key = feature.and_then(|feature| feature.key.as_ref());
+                    let key = key.map_or_else(|| id.to_string(), ToString::to_string);
+                    let name = feature.map(|feature| feature.name.to_string()).unwrap_or_default();
+                    ((true, key.clone()), format!("{key} {name} {}", action.as_str()))
+                }
+            };
+            if folded(&searched).contains(&text) {
+                cells.push((key, cell));
             }
         }
         cells.sort();
@@ -107,7 +108,8 @@ impl Permissions<'_> {
         html! {
             section #permissions {
                 h2 { "Effective permissions" }
-                form.toolbar role="search" aria-label="Permissions" action={ (user_path(self.company, self.user)) "#permissions" } {
+                form.toolbar role="search" aria-label="Permissions" action={ (self.address.path) "#permissions" } {
+                    @for (name, value) in &self.address.parameters { input type="hidden" name=(name) value=(value); }
                     div {
                         label for="permission-q" { "View, feature or action" }
                         input #permission-q type="search" name="q" value=(self.filter.q) maxlength="255" autocomplete="off";
@@ -144,7 +146,7 @@ impl Permissions<'_> {
                             th scope="col" { "Answer" }
                             th scope="col" { "Scope" }
                             th scope="col" { "Because of" }
-                            th scope="col" { span.visually-hidden { "Explanation" } }
+                            @if self.user.is_some() { th scope="col" { span.visually-hidden { "Explanation" } } }
                         }
                     }
                     tbody { @for cell in cells { (self.row(cell)) } }
@@ -154,10 +156,10 @@ impl Permissions<'_> {
     }
 
     fn row(&self, cell: &Cell) -> Markup {
-        let decision = self.access.check(&check_of(cell));
+        let decision = self.deciding.decision(cell);
         html! {
             tr {
-                th scope="row" { (cell_name(self.access.catalog(), cell)) }
+                th scope="row" { (cell_name(self.deciding.catalog(), cell)) }
                 td {
                     @if decision.allowed { span.chip.allow { "Allowed" } } @else { span.chip.deny { "Denied" } }
                 }
@@ -177,13 +179,15 @@ impl Permissions<'_> {
                         }
                     }
                 }
-                td { a href=(self.why(cell)) aria-label={ "Why? " (self.label(cell)) } { "Why?" } }
+                @if let Some(user) = self.user {
+                    td { a href=(why_path(self.company, user, cell)) aria-label={ "Why? " (self.label(cell)) } { "Why?" } }
+                }
             }
         }
     }
 
     fn label(&self, cell: &Cell) -> String {
-        let catalog = self.access.catalog();
+        let catalog = self.deciding.catalog();
         match cell {
             Cell::View(id) => catalog.view(*id).map_or_else(|| id.to_string(), |view| view.name.to_string()),
             Cell::Action(id, action) => {
@@ -193,22 +197,14 @@ impl Permissions<'_> {
         }
     }
 
-    fn why(&self, cell: &Cell) -> String {
-        let what = match cell {
-            Cell::View(id) => format!("view={id}"),
-            Cell::Action(id, action) => {
-                format!("feature={id}&action={}", utf8_percent_encode(action.as_str(), NON_ALPHANUMERIC))
-            }
-        };
-        format!("{}?user={}&{what}", company_path(self.company, "why"), self.user)
-    }
-
     fn pager(&self, from: usize, total: usize) -> Markup {
         let path = |from: usize| {
             let shown = Answer::ALL.iter().find(|(answer, ..)| *answer == self.filter.show);
             let (q, show) =
                 (utf8_percent_encode(&self.filter.q, NON_ALPHANUMERIC), shown.map_or("all", |(_, value, _)| value));
-            format!("{}?q={q}&show={show}&from={from}#permissions", user_path(self.company, self.user))
+            let encoded = |value: &str| utf8_percent_encode(value, NON_ALPHANUMERIC).to_string();
+            let parameters = self.address.parameters.iter().map(|(name, value)| format!("{name}={}&", encoded(value)));
+            format!("{}?{}q={q}&show={show}&from={from}#permissions", self.address.path, parameters.collect::<String>())
         };
         html! {
             @if from > 0 || from + PAGE < total {
@@ -219,4 +215,15 @@ impl Permissions<'_> {
             }
         }
     }
+}
+
+/// Returns the path of the explanation of a decision about a user.
+pub(crate) fn why_path(company: CompanyId, user: UserId, cell: &Cell) -> String {
+    let what = match cell {
+        Cell::View(id) => format!("view={id}"),
+        Cell::Action(id, action) => {
+            format!("feature={id}&action={}", utf8_percent_encode(action.as_str(), NON_ALPHANUMERIC))
+        }
+    };
+    format!("{}?user={user}&{what}", company_path(company, "why"))
 }

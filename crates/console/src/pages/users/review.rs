@@ -12,6 +12,7 @@ use maud::{Markup, html};
 
 use super::edit::{Form, Operation, Problems, level_control, period_controls, users};
 use super::effect::{Effect, People};
+use super::names::names_of;
 use super::person::{person, user_path};
 use crate::authorized::{AssignLevels, Authorized, Submitted};
 use crate::error::PageError;
@@ -125,23 +126,6 @@ async fn preview(page: &Authorized<AssignLevels>, mut change: EditAssignments) -
         Ok(found) => Outcome::Effect(Reviewed { found, versions: preview.versions, is_later, not_made: None }),
         Err(failure) => Outcome::Refused(Refused::of(failure)?),
     })
-}
-
-/// Returns the display names of these users, as far as they have profiles.
-async fn names_of(page: &Authorized<AssignLevels>, users: BTreeSet<UserId>) -> Result<People, PageError> {
-    let mut people = People::new();
-    if !page.meets(Requirement::ReadProfiles).await? {
-        return Ok(people);
-    }
-    for user in users.into_iter().take(2 * LISTED_USERS) {
-        let profile = match page.application().user_profile(page.company, user).await {
-            Ok(profile) => profile,
-            Err(Failure::NotFound(_)) => None,
-            Err(failure) => return Err(failure.into()),
-        };
-        people.extend(profile.and_then(|profile| profile.display_name).map(|name| (user, name)));
-    }
-    Ok(people)
 }
 
 async fn render(

@@ -14,12 +14,14 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::edit::{Operation, Problems, level_control, period_controls};
-use super::permissions::{Filter, Permissions};
+use super::permissions::{Address, Filter, Permissions};
 use super::person::{matrix_path, person, user_path};
 use crate::authorized::{Authorized, ManageCredentials, Policy, ReadIam, Submitted};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field, time};
 use crate::page::{Page, see_other};
+use crate::pages::audit::filter::about_user;
+use crate::pages::view_as::address as view_as;
 use crate::path::company_path;
 
 /// The user in the path.
@@ -62,6 +64,8 @@ pub(crate) async fn sign_out(
 /// What the signed-in person may do with a user.
 struct Rights {
     assign: bool,
+    check_others: bool,
+    read_audit: bool,
     read_profiles: bool,
     sign_out: bool,
 }
@@ -88,6 +92,8 @@ pub(crate) async fn show(
     let access = application.access_of_user(&context, user.id).await?;
     let rights = Rights {
         assign: page.meets(Requirement::AssignLevels).await?,
+        check_others: page.meets(Requirement::CheckOthers).await?,
+        read_audit: page.meets(Requirement::ReadAudit).await?,
         read_profiles: page.meets(Requirement::ReadProfiles).await?,
         sign_out: page.meets(Requirement::ManageCredentials).await?,
     };
@@ -99,7 +105,11 @@ pub(crate) async fn show(
         html! {
             header {
                 h1 { (person(name, user.id)) }
-                div.actions { a.button href={ (company_path(company, "why")) "?user=" (user.id) } { "Why?" } }
+                div.actions {
+                    a.button href={ (company_path(company, "why")) "?user=" (user.id) } { "Why?" }
+                    @if rights.check_others { a.button href=(view_as::of_user(company, user.id)) { "View as" } }
+                    @if rights.read_audit { a.button href=(about_user(company, user.id)) { "History" } }
+                }
             }
             @if let Some(changed) = done.changed {
                 div.notice role="status" {
@@ -121,7 +131,14 @@ pub(crate) async fn show(
                     div.empty { p { "The user has no permissions in this company, because no level is in effect." } }
                 }
             } @else {
-                (Permissions { company, user: user.id, access: &access, levels: &names, filter: &filter }.show())
+                (Permissions {
+                    company,
+                    user: Some(user.id),
+                    deciding: &access,
+                    levels: &names,
+                    filter: &filter,
+                    address: Address { path: user_path(company, user.id), parameters: Vec::new() },
+                }.show())
             }
             @if rights.sign_out { (sign_out_form(company, &user, name, csrf)) }
         }

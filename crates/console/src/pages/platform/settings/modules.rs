@@ -1,0 +1,254 @@
+//! The modules of a company: the form, its review, which changes nothing, and the change.
+
+use std::collections::BTreeSet;
+
+use actix_web::http::StatusCode;
+use actix_web::{Either, HttpResponse};
+use iam_application::{DecisionContext, Failure, IfMatch, Preview, SetCompanyModules, SwitchCompanyModule};
+use iam_domain::{Catalog, CompanyId, GrantedModule, Module, ModuleId};
+use iam_permissions_cache::Consistency;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::super::control::{check_box, refusal, values};
+use super::effect::{Effect, LISTED_USERS, reviewed};
+use crate::authorized::{Authorized, Submitted, SuperAdmin};
+use crate::error::PageError;
+use crate::form::Fields;
+use crate::layout::{Section, csrf_field};
+use crate::page::{Page, see_other};
+use crate::pages::users::names::names_of;
+use crate::path::company_path;
+use crate::refusal::Refused;
+
+/// The form, besides the check boxes of the modules.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Form {
+    /// The module to enable (`on:` and its id) or to disable (`off:` and its id). If it is set, the check boxes have no effect.
+    #[serde(default)]
+    switch: String,
+    /// The versions of the company and of the catalog that were reviewed.
+    #[serde(default)]
+    versions: String,
+}
+
+/// The change that the form describes.
+#[derive(Debug, Clone)]
+enum Requested {
+    /// The company has these modules.
+    Set(Vec<ModuleId>),
+    /// One module of the company is enabled or disabled.
+    Switch(ModuleId, bool),
+}
+
+/// The form as it was sent, and the modules that the company has now.
+struct Sent {
+    requested: Requested,
+    granted: Vec<GrantedModule>,
+}
+
+impl Requested {
+    fn of(form: &Form, fields: &Fields) -> Result<Self, PageError> {
+        let id =
+            |text: &str| ModuleId::parse(text).map_err(|_| PageError::Invalid("The module is not valid".to_owned()));
+        match form.switch.split_once(':') {
+            Some(("on", module)) => Ok(Self::Switch(id(module)?, true)),
+            Some(("off", module)) => Ok(Self::Switch(id(module)?, false)),
+            _ => {
+                let modules: BTreeSet<_> = values(fields, "module").map(id).collect::<Result<_, _>>()?;
+                Ok(Self::Set(modules.into_iter().collect()))
+            }
+        }
+    }
+
+    /// Returns the modules that are enabled in the company after the change.
+    fn enabled_after(&self, granted: &[GrantedModule]) -> BTreeSet<ModuleId> {
+        let is_disabled =
+            |id: &ModuleId| granted.iter().any(|module| module.module.id == *id && !module.granted.enabled);
+        match self {
+            Self::Set(modules) => modules.iter().copied().filter(|id| !is_disabled(id)).collect(),
+            Self::Switch(module, true) => enabled(granted).into_iter().chain([*module]).collect(),
+            Self::Switch(module, false) => enabled(granted).into_iter().filter(|id| id != module).collect(),
+        }
+    }
+
+    /// Returns the hidden fields with which the change is confirmed.
+    fn fields(&self) -> Markup {
+        html! {
+            @match self {
+                Self::Set(modules) => @for module in modules { input type="hidden" name="module" value=(module); },
+                Self::Switch(module, on) => {
+                    input type="hidden" name="switch" value={ (if *on { "on:" } else { "off:" }) (module) };
+                },
+            }
+        }
+    }
+}
+
+/// Returns the modules that are enabled in the company.
+fn enabled(granted: &[GrantedModule]) -> BTreeSet<ModuleId> {
+    granted.iter().filter(|module| module.granted.enabled).map(|module| module.module.id).collect()
+}
+
+/// Returns the form with a check box for each module of the catalog.
+pub(super) fn section(company: CompanyId, modules: &[Module], granted: &[GrantedModule], csrf: &str) -> Markup {
+    html! {
+        form.panel method="post" action=(company_path(company, "settings/modules/review")) {
+            h2 { "Modules" }
+            (csrf_field(csrf))
+            @if modules.is_empty() {
+                p { "The catalog has no modules." }
+            } @else {
+                ul.rows {
+                    @for module in modules {
+                        @let grant = granted.iter().find(|granted| granted.module.id == module.id);
+                        li { (module_row(module, grant)) }
+                    }
+                }
+                p.muted { "A view or feature of a module is available only in companies that have the module." }
+                button type="submit" { "Review the modules" }
+            }
+        }
+    }
+}
+
+fn module_row(module: &Module, grant: Option<&GrantedModule>) -> Markup {
+    let label = html! { bdi { (module.name) } " " code { bdi { (module.code) } } };
+    let is_on = grant.is_some_and(|grant| grant.granted.enabled);
+    html! {
+        (check_box("module", &module.id.to_string(), grant.is_some(), &label))
+        @if !module.enabled { span.chip.warn { "disabled for all companies" } }
+        @if grant.is_some() {
+            @if !is_on { span.chip.warn { "disabled for this company" } }
+            button.plain name="switch" value={ (if is_on { "off:" } else { "on:" }) (module.id) } {
+                @if is_on { "Disable " } @else { "Enable " } bdi { (module.name) } " here…"
+            }
+        }
+    }
+}
+
+/// `POST /console/companies/{company}/settings/modules/review`
+pub(crate) async fn review(sent: Submitted<SuperAdmin, Form>) -> Result<Page, PageError> {
+    let Submitted { authorized: page, form, fields } = sent;
+    let requested = Requested::of(&form, &fields)?;
+    let granted = page.application().company_modules(page.company).await?;
+    render(&page, &Sent { requested, granted }, None).await
+}
+
+/// `POST /console/companies/{company}/settings/modules`
+pub(crate) async fn save(sent: Submitted<SuperAdmin, Form>) -> Result<Either<Page, HttpResponse>, PageError> {
+    let Submitted { authorized: page, form, fields } = sent;
+    let requested = Requested::of(&form, &fields)?;
+    let versions = reviewed(&form.versions)?;
+    let (company, if_match) = (page.company, IfMatch::Absent);
+    let done = match requested.clone() {
+        Requested::Set(modules) => {
+            page.execute_at(versions, SetCompanyModules { company, modules, if_match }).await.map(drop)
+        }
+        Requested::Switch(module, enabled) => {
+            page.execute_at(versions, SwitchCompanyModule { company, module, enabled, if_match }).await.map(drop)
+        }
+    };
+    let Err(failure) = done else {
+        return Ok(Either::Right(see_other(&company_path(company, "settings?done=modules"))));
+    };
+    let refused = refusal(failure)?;
+    let granted = page.application().company_modules(company).await?;
+    let page = render(&page, &Sent { requested, granted }, Some(refused)).await?;
+    Ok(Either::Left(page.with_status(StatusCode::CONFLICT)))
+}
+
+async fn preview(page: &Authorized<SuperAdmin>, requested: &Requested) -> Result<Preview, Failure> {
+    let (company, if_match) = (page.company, IfMatch::Absent);
+    match requested.clone() {
+        Requested::Set(modules) => {
+            page.preview(SetCompanyModules { company, modules, if_match }, LISTED_USERS, true).await
+        }
+        Requested::Switch(module, enabled) => {
+            page.preview(SwitchCompanyModule { company, module, enabled, if_match }, LISTED_USERS, true).await
+        }
+    }
+}
+
+async fn render(page: &Authorized<SuperAdmin>, sent: &Sent, refused: Option<Refused>) -> Result<Page, PageError> {
+    let (caller, company) = (page.caller(), page.company);
+    let context = DecisionContext { caller, company, consistency: Consistency::Cached };
+    let access = page.application().own_access(&context).await?;
+    let catalog = access.catalog();
+    let Preview { versions, outcome } = preview(page, &sent.requested).await?;
+    let (found, refused, status) = match outcome {
+        Ok(found) => (Some(found), refused, StatusCode::OK),
+        Err(failure) => (None, Some(refusal(failure)?), StatusCode::CONFLICT),
+    };
+    let listed = found.iter().flat_map(|found| found.users.iter().map(|(user, _)| *user)).collect();
+    let people = names_of(page, listed).await?;
+    let page = page.page("Review the modules", Section::Settings, |csrf| {
+        html! {
+            header { h1 { "Review the modules" } p.muted { "Nothing is changed yet." } }
+            @if let Some(refused) = &refused { (refused.notice("The modules are not saved.")) }
+            (differences(sent, catalog))
+            (availability(sent, catalog))
+            @if let Some(found) = &found { (Effect { company, found, catalog, people: &people }.show()) }
+            form method="post" action=(company_path(company, "settings/modules")) {
+                (csrf_field(csrf))
+                (sent.requested.fields())
+                input type="hidden" name="versions" value=(versions);
+                div.buttons {
+                    @if found.is_some() { button.primary type="submit" { "Save the modules" } }
+                    a.button href=(company_path(company, "settings")) { "Cancel" }
+                }
+            }
+        }
+    })?;
+    Ok(page.with_status(status))
+}
+
+fn module_name(catalog: &Catalog, module: ModuleId) -> Markup {
+    html! {
+        @match catalog.module(module) {
+            Some(module) => bdi { (module.name) },
+            None => { "unknown module " span.mono { (module) } },
+        }
+    }
+}
+
+/// Returns the modules that the change adds, removes, enables or disables.
+fn differences(sent: &Sent, catalog: &Catalog) -> Markup {
+    let before: BTreeSet<_> = sent.granted.iter().map(|granted| granted.module.id).collect();
+    html! {
+        @match &sent.requested {
+            Requested::Switch(module, on) => {
+                p { @if *on { "Enable " } @else { "Disable " } (module_name(catalog, *module)) " for this company" }
+            },
+            Requested::Set(modules) => {
+                @let after: BTreeSet<_> = modules.iter().copied().collect();
+                @if before == after { p { "The company keeps its modules." } }
+                ul {
+                    @for module in after.difference(&before) { li { "+ added: " (module_name(catalog, *module)) } }
+                    @for module in before.difference(&after) { li { "− removed: " (module_name(catalog, *module)) } }
+                }
+            },
+        }
+    }
+}
+
+/// Returns the views and features whose availability changes.
+fn availability(sent: &Sent, catalog: &Catalog) -> Markup {
+    let (before, after) = (enabled(&sent.granted), sent.requested.enabled_after(&sent.granted));
+    let changed = |from: &BTreeSet<ModuleId>, to: &BTreeSet<ModuleId>| -> Vec<Markup> {
+        let views =
+            catalog.views().filter(|view| catalog.is_view_open(view.id, from) && !catalog.is_view_open(view.id, to));
+        let views = views.map(|view| html! { "View " bdi { (view.name) } " " code { bdi { (view.url) } } });
+        let closes = |id| catalog.is_feature_open(id, from) && !catalog.is_feature_open(id, to);
+        let features = catalog.features().filter(|feature| closes(feature.id));
+        views.chain(features.map(|feature| html! { "Feature " bdi { (feature.name) } })).collect()
+    };
+    html! {
+        @for (title, list) in [
+            ("No longer available in this company", changed(&before, &after)),
+            ("Available from now on", changed(&after, &before)),
+        ] {
+            @if !list.is_empty() { section { h2 { (title) } ul { @for entry in &list { li { (entry) } } } } }
+        }
+    }
+}

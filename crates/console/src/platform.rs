@@ -1,0 +1,135 @@
+//! The extractors of the pages about the platform: a signed-in person who meets a requirement without a company.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+use iam_application::{Application, Change, Committed, Failure, RequestContext};
+use iam_domain::{NamedUser, Timestamp};
+use iam_identity::{TokenVerifier, UserNameError};
+use maud::Markup;
+use serde::de::DeserializeOwned;
+
+use crate::authorized::{Policy, SignedIn};
+use crate::error::PageError;
+use crate::form::Fields;
+use crate::layout::Section;
+use crate::page::Page;
+
+type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, PageError>>>>;
+
+/// A signed-in person who meets the requirement of the policy `P` on the platform.
+pub(crate) struct OnPlatform<P> {
+    person: SignedIn,
+    policy: PhantomData<P>,
+}
+
+impl<P: Policy> OnPlatform<P> {
+    async fn of(request: &HttpRequest) -> Result<Self, PageError> {
+        let person = SignedIn::of(request).await?;
+        person.authorize_on_platform(P::REQUIREMENT).await?;
+        Ok(Self { person, policy: PhantomData })
+    }
+
+    /// Returns the application, which provides the use cases.
+    pub(crate) fn application(&self) -> &Application {
+        self.person.application()
+    }
+
+    /// Returns the verifier of tokens.
+    pub(crate) fn verifier(&self) -> &TokenVerifier {
+        &self.person.console.services.verifier
+    }
+
+    /// Returns the current time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.person.console.services.clock.now()
+    }
+
+    /// Returns the user that a text identifies, by the same rules as in requests of the API.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`UserNameError`] if the text does not identify a user.
+    pub(crate) fn user_named(&self, text: &str) -> Result<NamedUser, UserNameError> {
+        self.person.user_names().user(text)
+    }
+
+    /// Returns the context of a change that the person makes with this request.
+    pub(crate) fn context(&self) -> RequestContext {
+        self.person.context()
+    }
+
+    /// Charges further requests to the budget of the person, for a form that makes several changes.
+    pub(crate) fn charge(&self, requests: usize) {
+        let requests = u32::try_from(requests).unwrap_or(u32::MAX);
+        self.application().budgets().charge(self.person.caller(), requests);
+    }
+
+    /// Executes a change. Compilation fails if the policy and the change have different requirements.
+    ///
+    /// # Errors
+    ///
+    /// Returns the [`Failure`] of the change, which a page can show next to the form.
+    pub(crate) async fn execute<C: Change>(&self, change: C) -> Result<Committed<C::Answer>, Failure> {
+        self.execute_in(self.context(), change).await
+    }
+
+    /// Executes a change in a context that was derived from [`Self::context`].
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`Self::execute`].
+    pub(crate) async fn execute_in<C: Change>(
+        &self,
+        context: RequestContext,
+        change: C,
+    ) -> Result<Committed<C::Answer>, Failure> {
+        const { assert!(P::REQUIREMENT.is(C::REQUIREMENT), "the policy and the change must have the same requirement") };
+        self.application().execute(context, change).await
+    }
+
+    /// Returns a page about the platform. `content` receives the token for the forms of the page.
+    pub(crate) fn page(
+        &self,
+        title: &str,
+        section: Section,
+        content: impl FnOnce(&str) -> Markup,
+    ) -> Result<Page, PageError> {
+        self.person.page(title, section, content)
+    }
+}
+
+/// A form about the platform, sent by a person who meets the requirement of the policy `P`. `T` is the type of the form.
+pub(crate) struct SubmittedOnPlatform<P, T> {
+    pub(crate) page: OnPlatform<P>,
+    pub(crate) form: T,
+    /// All fields, also those that `T` does not contain.
+    pub(crate) fields: Fields,
+}
+
+impl<P: Policy> FromRequest for OnPlatform<P> {
+    type Error = PageError;
+    type Future = Extraction<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move { Self::of(&request).await })
+    }
+}
+
+impl<P: Policy, T: DeserializeOwned + 'static> FromRequest for SubmittedOnPlatform<P, T> {
+    type Error = PageError;
+    type Future = Extraction<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let page = OnPlatform::<P>::of(&request).await?;
+            let (form, fields) = page.person.read_form(&mut payload).await?;
+            Ok(Self { page, form, fields })
+        })
+    }
+}
