@@ -15,6 +15,8 @@ mod page;
 #[cfg(test)]
 mod platform;
 #[cfg(test)]
+mod provider;
+#[cfg(test)]
 mod replicas;
 #[cfg(test)]
 mod service;

@@ -6,9 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
 use fantoccini::{Client, Locator};
-use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
-use url::Url;
 use uuid::Uuid;
 
 use crate::driver::Driver;
@@ -19,15 +17,10 @@ use crate::service::{PATIENCE, variable};
 struct SharedDatabase(String);
 
 impl SharedDatabase {
-    async fn create() -> Self {
-        let server = variable("TEST_DATABASE_URL");
-        let name = format!("browser_{}", Uuid::new_v4().simple());
-        let connection = Database::connect(&server).await.unwrap();
-        connection.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
-        connection.close().await.unwrap();
-        let mut url = Url::parse(&server).unwrap();
-        url.set_path(&name);
-        let database = Self(url.to_string());
+    fn create() -> Self {
+        let output = Command::new(variable("IAM_TEST_DATABASE")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let database = Self(String::from_utf8(output.stdout).unwrap().trim().to_owned());
         for step in ["up", "seed"] {
             let status = database.program(&["migrate", step]).stderr(Stdio::null()).status().unwrap();
             assert!(status.success(), "iam migrate {step}");
@@ -114,7 +107,7 @@ async fn sign_in_with(browser: &Client, replica: &Replica, token: &str) {
 
 #[tokio::test]
 async fn a_change_in_the_console_of_one_replica_is_decided_by_the_other() {
-    let database = SharedDatabase::create().await;
+    let database = SharedDatabase::create();
     let (here, there, driver) = (Replica::start(&database), Replica::start(&database), Driver::start());
     let [root, admin, member] = [(); 3].map(|()| Uuid::new_v4());
     let (root, admin_token) = (database.token(root, &["--super-admin"]), database.token(admin, &[]));

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests of the console in Chromium. Installs Chromium, its driver and Node with apt-get if they are missing, and
-# axe-core into a temporary directory. The screenshots are written to SCREENSHOTS, if it is set.
+# axe-core and an identity provider into a temporary directory. The screenshots are written to SCREENSHOTS, if it is set.
 # usage: tests/browser/run.sh IAM (the path of the program) [FILTER…]
 set -euo pipefail
 
@@ -18,8 +18,9 @@ if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null || !
         chromium chromium-driver nodejs npm
 fi
 
-cp package.json "$work"
+cp package.json provider.mjs "$work"
 npm --prefix "$work" install --no-audit --no-fund --loglevel=error
 export IAM_PROGRAM=$program
+export IAM_TEST_DATABASE=${program%/*}/iam-test-database
 export IAM_AXE=$work/node_modules/axe-core/axe.min.js
 ${CARGO:-cargo} test -p iam-browser --features browser --test browser -- "$@"

@@ -1,8 +1,8 @@
 //! The service as a process, on a free port.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use fantoccini::{Client, Locator};
@@ -10,7 +10,7 @@ use fantoccini::{Client, Locator};
 /// The company of the demo.
 pub const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
 
-/// Timeout for the start of the service.
+/// Timeout for the start of a process.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Returns the value of an environment variable that `run.sh` sets.
@@ -19,9 +19,37 @@ pub fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test-browser`"))
 }
 
+/// A process. Dropping this value ends it.
+pub struct Killed(pub Child);
+
+impl Killed {
+    /// Ends the process.
+    pub fn end(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Returns the lines that a process prints. They are read until the end, so that the process never blocks on a full pipe.
+pub fn lines(output: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
 /// A service in memory, with the demo company. Dropping this value ends it.
 pub struct Demo {
-    child: Child,
+    _process: Killed,
     /// The address of the console.
     pub console: String,
 }
@@ -38,19 +66,16 @@ impl Demo {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let (sender, receiver) = mpsc::channel();
-        // The thread reads until the end of the output, so that the service never blocks on a full pipe.
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                if let Some(start) = line.find("http://").filter(|_| line.contains("/console")) {
-                    let address = line[start..].split_whitespace().next().unwrap_or_default();
-                    let _ = sender.send(address.trim_end_matches('/').to_owned());
-                }
+        let lines = lines(child.stdout.take().unwrap());
+        let process = Killed(child);
+        let console = loop {
+            let line = lines.recv_timeout(PATIENCE).expect("the service must print the address of the console");
+            if let Some(start) = line.find("http://").filter(|_| line.contains("/console")) {
+                let address = line[start..].split_whitespace().next().unwrap_or_default();
+                break address.trim_end_matches('/').to_owned();
             }
-        });
-        let console = receiver.recv_timeout(PATIENCE).expect("the service must print the address of the console");
-        Self { child, console }
+        };
+        Self { _process: process, console }
     }
 
     /// Signs a person of the demo in, with one click.
@@ -59,12 +84,5 @@ impl Demo {
         let button = format!("//form[contains(@action, '/sign-in/demo')]//button[.//strong[text() = '{person}']]");
         browser.wait().for_element(Locator::XPath(&button)).await.unwrap().click().await.unwrap();
         browser.wait().for_element(Locator::Css("nav.sections")).await.unwrap();
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256, Sha512};
 
 use crate::{Application, Failure};
 
-/// The purpose of the key that signs the cookies of sessions. It is derived from the key that signs cursors.
+/// The purpose of the key that encrypts the cookies of the console. It is derived from the key that signs cursors.
 const COOKIE_KEY: &[u8] = b"iam console session cookies 1";
 
 /// The key of a session, which only the browser of the signed-in person knows.
@@ -28,7 +28,7 @@ impl SessionKey<'_> {
 }
 
 impl Application {
-    /// Returns the key that signs the cookies of sessions. All replicas that use the same storage have the same key.
+    /// Returns the key that encrypts the cookies of the console. All replicas that use the same storage have the same key.
     ///
     /// # Errors
     ///

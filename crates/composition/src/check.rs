@@ -30,7 +30,7 @@ pub async fn check_settings(environment: &BTreeMap<String, String>) -> SettingsC
         if !has_problem("database") {
             problems.extend(storage_problem(settings).map(|error| error.to_string()));
         }
-        if !has_problem("auth") && !has_problem("server.mode") {
+        if !has_problem("auth") && !has_problem("server.mode") && !has_problem("console.public_url") {
             problems.extend(issuers::problems(settings).await.iter().map(ToString::to_string));
         }
         problems.extend(port_problem(settings));

@@ -38,6 +38,9 @@ pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Opti
         check_audiences(index, issuer, settings.server.mode)?;
         tracing::warn!(issuer = issuer.issuer, "no audiences configured: accepting tokens for any audience");
     }
+    if let Some(problem) = client_problems(settings).next() {
+        return Err(problem.into());
+    }
     let secret = shared_secret(settings.server.mode, auth)?;
     let verifier = TokenVerifier::start(secret.clone(), issuers, &options(settings.server.mode, auth)).await;
     let verifier = verifier.map_err(|error| rejected(&auth.issuers, error))?;
@@ -55,6 +58,21 @@ fn check_audiences(index: usize, issuer: &IssuerSettings, mode: Mode) -> Result<
     Ok(())
 }
 
+/// Returns the problems with the console as a client of the identity providers.
+fn client_problems(settings: &Settings) -> impl Iterator<Item = SettingsError> {
+    let lacks_url = settings.console.enabled && settings.console.public_url.is_none();
+    settings.auth.issuers.iter().enumerate().filter_map(move |(index, issuer)| {
+        match (&issuer.client_id, &issuer.client_secret) {
+            (None, Some(_)) => Some(invalid(key(index, "client_secret"), "requires client_id")),
+            (Some(_), _) if lacks_url => {
+                let problem = "requires console.public_url (IAM__CONSOLE__PUBLIC_URL)";
+                Some(invalid(key(index, "client_id"), problem))
+            }
+            _ => None,
+        }
+    })
+}
+
 /// Returns all problems with the authentication settings. The conflicts between issuers are checked only if each issuer
 /// is valid on its own.
 pub(crate) async fn problems(settings: &Settings) -> Vec<AuthError> {
@@ -64,6 +82,7 @@ pub(crate) async fn problems(settings: &Settings) -> Vec<AuthError> {
         problems.extend(trusted(index, issuer).err().map(Into::into));
         problems.extend(check_audiences(index, issuer, mode).err().map(Into::into));
     }
+    problems.extend(client_problems(settings).map(Into::into));
     problems.extend(shared_secret(mode, auth).err());
     if problems.is_empty() {
         problems.extend(verifier(settings).await.err());
@@ -329,6 +348,29 @@ mod tests {
             "auth.issuers[0].audiences (IAM__AUTH__ISSUERS): is required in production if super_admins is true";
         assert_eq!(problem(&[PRODUCTION, issuer]).await, audiences);
         assert!(verifier(&settings(&[issuer])).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_client_needs_an_id_and_the_address_of_the_console() {
+        let issuer = |client: &str| {
+            let issuer = r#""issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks""#;
+            format!("[{{{issuer}, {client}}}]")
+        };
+        let (with_id, without_id) =
+            (issuer(r#""client_id": "a", "client_secret": "b""#), issuer(r#""client_secret": "b""#));
+        fn issuers(value: &str) -> (&str, &str) {
+            ("IAM__AUTH__ISSUERS", value)
+        }
+        let (url, disabled) = (("IAM__CONSOLE__PUBLIC_URL", "https://iam.example"), ("IAM__CONSOLE__ENABLED", "false"));
+        assert_eq!(
+            problem(&[issuers(&with_id)]).await,
+            "auth.issuers[0].client_id (IAM__AUTH__ISSUERS): requires console.public_url (IAM__CONSOLE__PUBLIC_URL)"
+        );
+        let no_id = "auth.issuers[0].client_secret (IAM__AUTH__ISSUERS): requires client_id";
+        assert_eq!(problem(&[issuers(&without_id), url]).await, no_id);
+        for accepted in [[issuers(&with_id), url], [issuers(&with_id), disabled]] {
+            assert!(verifier(&settings(&accepted)).await.is_ok());
+        }
     }
 
     #[test]

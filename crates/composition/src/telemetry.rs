@@ -36,6 +36,10 @@ pub enum TelemetryError {
 /// failed connection attempt.
 const QUIET_POOL: &str = "sqlx_core::pool=off";
 
+/// Crates that log malformed requests and forged cookies, which any client can send. They log nothing unless the filter
+/// names them.
+const NOISY: [&str; 2] = ["actix_http", "actix_session"];
+
 /// Returns the subscriber that writes logs to stderr. Each log line contains the fields of the current span.
 ///
 /// # Errors
@@ -57,7 +61,11 @@ pub fn command_logs(settings: &Settings) -> Result<Box<dyn Subscriber + Send + S
 
 fn logs(log: &LogSettings, mode: Mode) -> Result<Box<dyn Subscriber + Send + Sync>, TelemetryError> {
     // The pool's log is not needed: the storage adapter logs once why new connections are rejected.
-    let filter = EnvFilter::try_new(log.filter(mode))?.add_directive(QUIET_POOL.parse()?);
+    let directives = log.filter(mode);
+    let mut filter = EnvFilter::try_new(directives)?.add_directive(QUIET_POOL.parse()?);
+    for noisy in NOISY.into_iter().filter(|noisy| !directives.contains(noisy)) {
+        filter = filter.add_directive(format!("{noisy}=off").parse()?);
+    }
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     Ok(match log.format {
         LogFormat::Text => Box::new(logs.with_ansi(std::io::stderr().is_terminal()).fmt_fields(TextFields).finish()),

@@ -30,13 +30,14 @@ for (const kind of ["click", "focusin"]) {
   });
 }
 
-// Times are shown in the reader's time zone; the title keeps UTC.
+// Times are shown in the reader's time zone, which each of them names; the title keeps UTC.
+const FORMAT = { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
 const localize = (root) => {
   for (const time of root.querySelectorAll("time[datetime]:not([data-local])")) {
     const date = new Date(time.dateTime);
     if (Number.isNaN(date.getTime())) continue;
     time.title = time.dateTime;
-    time.textContent = date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+    time.textContent = date.toLocaleString(undefined, FORMAT);
     time.dataset.local = "";
   }
 };

@@ -19,7 +19,7 @@ use iam_application::{
     Application, Change, Committed, Failure, PageRequest, Preview, PreviewRequest, RequestAccount, RequestContext,
     Requirement, Reserve,
 };
-use iam_domain::{Caller, CompanyDetails, CompanyId, NamedUser, Timestamp, Versions};
+use iam_domain::{Caller, CompanyDetails, CompanyId, CompanyStatus, NamedUser, Timestamp, Versions};
 use iam_identity::{UserNameError, UserNames};
 use iam_permissions_cache::Consistency;
 use maud::Markup;
@@ -99,7 +99,7 @@ pub(crate) fn console(request: &HttpRequest) -> Result<Data<Console>, PageError>
 fn not_signed_in(request: &HttpRequest) -> PageError {
     // A fragment or a form cannot be shown or sent again, but the page that contains it can.
     let is_page = *request.method() == Method::GET && !request.headers().contains_key("hx-request");
-    let page = if is_page { Some(request.uri().to_string()) } else { referring_page(request) };
+    let page = if is_page { request.uri().path_and_query().map(ToString::to_string) } else { referring_page(request) };
     let query = page.map(|page| format!("?return={}", utf8_percent_encode(&page, NON_ALPHANUMERIC)));
     PageError::NotSignedIn(Some(format!("{PATH}/sign-in{}", query.unwrap_or_default())))
 }
@@ -153,7 +153,17 @@ impl SignedIn {
         if !application.meets(caller, Some(company), Requirement::Member, Consistency::Cached).await? {
             return Err(PageError::NotFound);
         }
-        application.authorize(caller, Some(company), requirement, Consistency::Cached).await?;
+        match application.authorize(caller, Some(company), requirement, Consistency::Cached).await {
+            Err(Failure::Forbidden(requirement)) => {
+                let details = application.company_details(company).await?;
+                let because = match details.status {
+                    CompanyStatus::Active => "",
+                    CompanyStatus::Suspended => ", because the company is suspended",
+                };
+                return Err(PageError::Forbidden(format!("{}{because}", requirement.denial_message())));
+            }
+            authorized => authorized?,
+        }
         self.account.authorize(Some(company), self.reserve)?;
         Ok(application.company_details(company).await?)
     }
@@ -185,12 +195,8 @@ impl SignedIn {
     }
 
     /// Reads the form that the authorized person has sent. From now on, the request may have effects.
-    pub(crate) async fn read_form<T: DeserializeOwned>(
-        &self,
-        request: &HttpRequest,
-        payload: &mut Payload,
-    ) -> Result<(T, Fields), PageError> {
-        let read = form::read(request, payload, &self.session).await?;
+    pub(crate) async fn read_form<T: DeserializeOwned>(&self, payload: &mut Payload) -> Result<(T, Fields), PageError> {
+        let read = form::read(payload, &self.session).await?;
         self.account.begin_change()?;
         Ok(read)
     }
@@ -406,7 +412,7 @@ impl<P: Policy, T: DeserializeOwned + 'static> FromRequest for Submitted<P, T> {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let authorized = Authorized::<P>::of(&request).await?;
-            let (form, fields) = authorized.signed_in.read_form(&request, &mut payload).await?;
+            let (form, fields) = authorized.signed_in.read_form(&mut payload).await?;
             Ok(Self { authorized, form, fields })
         })
     }

@@ -8,9 +8,13 @@ pub(crate) fn record<const N: usize>(cells: [String; N]) -> String {
     format!("{}\r\n", cells.map(|text| cell(&text)).join(","))
 }
 
+/// The first characters of texts that a spreadsheet may execute as a formula. Some spreadsheets treat the full-width forms
+/// like the others.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+
 /// Returns a quoted cell. A text that a spreadsheet would execute as a formula begins with an apostrophe.
 fn cell(text: &str) -> String {
-    let apostrophe = if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { "'" } else { "" };
+    let apostrophe = if text.starts_with(FORMULA) { "'" } else { "" };
     format!("\"{apostrophe}{}\"", text.replace('"', "\"\""))
 }
 
@@ -36,6 +40,10 @@ mod tests {
             ("-1", r#""'-1""#),
             ("@SUM(A1)", r#""'@SUM(A1)""#),
             ("\t=1", "\"'\t=1\""),
+            ("＝1+1", r#""'＝1+1""#),
+            ("＋1", r#""'＋1""#),
+            ("－1", r#""'－1""#),
+            ("＠SUM(A1)", r#""'＠SUM(A1)""#),
             ("", r#""""#),
         ] {
             assert_eq!(cell(text), expected);

@@ -30,6 +30,10 @@ pub(crate) enum PageError {
     NotFound,
     /// The request is not valid.
     Invalid(String),
+    /// The path exists, but only with these methods.
+    WrongMethod(&'static str),
+    /// The body arrived too slowly.
+    TooSlow,
     /// The change conflicts with the data.
     Conflict(String),
     /// A budget is exhausted.
@@ -55,6 +59,18 @@ impl PageError {
         Self::Unavailable(RETRY_AFTER)
     }
 
+    /// Returns the page for a failure outside of the console with this status.
+    pub(crate) fn of_status(status: StatusCode, retry_after: Duration) -> Self {
+        match status {
+            StatusCode::TOO_MANY_REQUESTS => Self::RateLimited(retry_after),
+            StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable(retry_after),
+            StatusCode::NOT_FOUND => Self::NotFound,
+            StatusCode::REQUEST_TIMEOUT => Self::TooSlow,
+            status if status.is_client_error() => Self::Invalid("The request cannot be read".to_owned()),
+            _ => Self::Internal,
+        }
+    }
+
     fn title(&self) -> &'static str {
         match self {
             Self::NotSignedIn(_) => "Please sign in",
@@ -62,6 +78,8 @@ impl PageError {
             Self::Forbidden(_) => "You may not see this page",
             Self::NotFound => "Page not found",
             Self::Invalid(_) => "This request is not valid",
+            Self::WrongMethod(_) => "This address cannot be used like this",
+            Self::TooSlow => "The request arrived too slowly",
             Self::Conflict(_) => "This conflicts with the current data",
             Self::RateLimited(_) => "Too many requests",
             Self::Unavailable(_) => "The service is temporarily unavailable",
@@ -80,6 +98,8 @@ impl PageError {
                 Self::Forbidden(message) => p { (message) "." },
                 Self::NotFound => p { "This page does not exist, or you do not have access to it." },
                 Self::Invalid(message) | Self::Conflict(message) => p { (message) "." },
+                Self::WrongMethod(_) => p { "A form that was sent to this address, or this address itself, is out of date." },
+                Self::TooSlow => p { "The connection is slow or was interrupted. Nothing was changed. Send the form again." },
                 Self::RateLimited(_) => p { "You have sent more requests than your budget allows." },
                 Self::Unavailable(_) => p {
                     "The data cannot be read or changed at the moment, so nothing is shown. Nothing that you sent now \
@@ -134,6 +154,7 @@ impl From<Refusal> for PageError {
         match refusal {
             Refusal::RateLimited(after) => Self::RateLimited(after),
             Refusal::Busy(after) => Self::Unavailable(after),
+            Refusal::TooSlow => Self::TooSlow,
         }
     }
 }
@@ -154,6 +175,8 @@ impl ResponseError for PageError {
             Self::Forged | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -168,6 +191,9 @@ impl ResponseError for PageError {
             && let Ok(location) = location.parse()
         {
             headers.insert(header::LOCATION, location);
+        }
+        if let Self::WrongMethod(allowed) = self {
+            headers.insert(header::ALLOW, header::HeaderValue::from_static(allowed));
         }
         if let Some(seconds) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, header::HeaderValue::from(seconds));

@@ -1,8 +1,8 @@
 //! Mounts the console: its middleware, and the routes of its pages.
 
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::web::{self, Data, PathConfig, QueryConfig, ServiceConfig};
+use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, ResponseError, Route};
 
 use crate::console::Console;
 use crate::error::PageError;
@@ -10,43 +10,91 @@ use crate::guard::guard;
 use crate::pages::platform::catalog::editor;
 use crate::pages::platform::catalog::kind::Kind;
 use crate::path::PATH;
-use crate::session::Sessions;
+use crate::session::with_sessions;
 use crate::{assets, pages};
 
 /// Mounts the console into an Actix application.
 pub fn configure(config: &mut ServiceConfig, console: &Data<Console>) {
+    let guarded = |console: &Data<Console>| {
+        let console = Data::clone(console);
+        from_fn(move |request, next| guard(Data::clone(&console), request, next))
+    };
+    let sessions = Data::clone(console);
     // The files need no session, so they are available while the storage is not.
     let files = web::scope(assets::PATH)
-        .wrap(from_fn(guard))
-        .route("/{hash}/{name}", web::get().to(pages::files::serve))
+        .wrap(guarded(console))
+        .service(page("/{hash}/{name}", pages::files::serve))
         .default_service(web::route().to(not_found));
-    let scope = web::scope(PATH)
-        .app_data(Data::clone(console))
-        .wrap(Sessions(Data::clone(console)))
-        .wrap(from_fn(guard))
-        .configure(routes)
-        .default_service(web::route().to(not_found));
+    let scope =
+        web::scope(PATH)
+            .app_data(Data::clone(console))
+            .app_data(QueryConfig::default().error_handler(|_, _| {
+                PageError::Invalid("The address contains an invalid parameter".to_owned()).into()
+            }))
+            .app_data(PathConfig::default().error_handler(|_, _| PageError::NotFound.into()))
+            .wrap(from_fn(move |request, next| with_sessions(Data::clone(&sessions), request, next)))
+            .wrap(guarded(console))
+            .configure(routes)
+            .default_service(web::route().to(not_found));
     config.service(files).service(scope);
+}
+
+/// Returns the resource of a page.
+fn page<F, Args>(path: &str, show: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::resource(path).get(show).default_service(wrong_method("GET, HEAD"))
+}
+
+/// Returns the resource to which forms are sent.
+fn form<F, Args>(path: &str, send: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::resource(path).post(send).default_service(wrong_method("POST"))
+}
+
+/// Returns the resource of a page to which forms are also sent.
+fn page_with_form<F, Args, G, Sent>(path: &str, show: F, send: G) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+    G: Handler<Sent>,
+    Sent: FromRequest + 'static,
+    G::Output: Responder + 'static,
+{
+    web::resource(path).get(show).post(send).default_service(wrong_method("GET, HEAD, POST"))
+}
+
+/// Returns the route for requests with another method than those that are allowed.
+fn wrong_method(allowed: &'static str) -> Route {
+    web::route().to(move || async move { PageError::WrongMethod(allowed).error_response() })
 }
 
 fn routes(config: &mut ServiceConfig) {
     config
-        .route("", web::get().to(pages::start::show))
-        .route("/sign-in", web::get().to(pages::sign_in::show))
-        .route("/sign-in/demo", web::post().to(pages::sign_in::as_demo_user))
-        .route("/sign-in/token", web::post().to(pages::sign_in::with_token))
-        .route("/sign-in/provider/{number}", web::get().to(pages::provider::begin))
-        .route("/sign-in/callback", web::get().to(pages::provider::callback))
-        .route("/sign-out/provider/{number}", web::get().to(pages::provider::end))
-        .route("/sign-out", web::post().to(pages::sign_in::sign_out))
-        .route("/health", web::get().to(pages::health::page::show))
-        .route("/health/figures", web::get().to(pages::health::page::refresh))
-        .route("/companies", web::get().to(pages::companies::list))
-        .route("/companies", web::post().to(pages::platform::create::create))
-        .route("/companies/new", web::get().to(pages::platform::create::show))
-        .route("/companies/options", web::get().to(pages::companies::options))
-        .route("/companies/{company}", web::get().to(pages::overview::show))
-        .route("/companies/{company}/search", web::get().to(pages::search::show))
+        .service(page("", pages::start::show))
+        .service(page("/", pages::start::without_slash))
+        .service(page("/sign-in", pages::sign_in::show))
+        .service(form("/sign-in/demo", pages::sign_in::as_demo_user))
+        .service(form("/sign-in/token", pages::sign_in::with_token))
+        .service(page("/sign-in/provider/{number}", pages::provider::begin))
+        .service(page("/sign-in/callback", pages::provider::callback))
+        .service(page("/sign-out/provider/{number}", pages::provider::end))
+        .service(form("/sign-out", pages::sign_in::sign_out))
+        .service(page("/health", pages::health::page::show))
+        .service(page("/health/figures", pages::health::page::refresh))
+        .service(page_with_form("/companies", pages::companies::list, pages::platform::create::create))
+        .service(page("/companies/new", pages::platform::create::show))
+        .service(page("/companies/options", pages::companies::options))
+        .service(page("/companies/{company}", pages::overview::show))
+        .service(page("/companies/{company}/search", pages::search::show))
         .configure(levels)
         .configure(matrix)
         .configure(users)
@@ -59,87 +107,93 @@ fn routes(config: &mut ServiceConfig) {
 
 fn levels(config: &mut ServiceConfig) {
     config
-        .route("/companies/{company}/levels", web::get().to(pages::levels::list::show))
-        .route("/companies/{company}/levels", web::post().to(pages::levels::list::create))
-        .route("/companies/{company}/levels/compare", web::get().to(pages::levels::compare::show))
-        .route("/companies/{company}/levels/{level}", web::get().to(pages::levels::level::show))
-        .route("/companies/{company}/levels/{level}", web::post().to(pages::levels::level::update))
-        .route("/companies/{company}/levels/{level}/delete", web::post().to(pages::levels::level::delete))
-        .route("/companies/{company}/levels/{level}/matrix", web::get().to(pages::matrix::editor::show))
-        .route("/companies/{company}/levels/{level}/matrix", web::post().to(pages::matrix::editor::with_draft));
+        .service(page_with_form("/companies/{company}/levels", pages::levels::list::show, pages::levels::list::create))
+        .service(page("/companies/{company}/levels/compare", pages::levels::compare::show))
+        .service(page_with_form(
+            "/companies/{company}/levels/{level}",
+            pages::levels::level::show,
+            pages::levels::level::update,
+        ))
+        .service(form("/companies/{company}/levels/{level}/delete", pages::levels::level::delete))
+        .service(page_with_form(
+            "/companies/{company}/levels/{level}/matrix",
+            pages::matrix::editor::show,
+            pages::matrix::editor::with_draft,
+        ));
 }
 
 fn matrix(config: &mut ServiceConfig) {
     config
-        .route("/companies/{company}/matrix", web::get().to(pages::matrix::overview::show))
-        .route("/companies/{company}/matrix", web::post().to(pages::matrix::overview::with_draft))
-        .route("/companies/{company}/matrix/review", web::post().to(pages::matrix::review::show))
-        .route("/companies/{company}/matrix/save", web::post().to(pages::matrix::save::save));
+        .service(page_with_form(
+            "/companies/{company}/matrix",
+            pages::matrix::overview::show,
+            pages::matrix::overview::with_draft,
+        ))
+        .service(form("/companies/{company}/matrix/review", pages::matrix::review::show))
+        .service(form("/companies/{company}/matrix/save", pages::matrix::save::save));
 }
 
 fn users(config: &mut ServiceConfig) {
     config
-        .route("/companies/{company}/users", web::get().to(pages::users::list::show))
-        .route("/companies/{company}/users/open", web::get().to(pages::users::list::open))
-        .route("/companies/{company}/users/review", web::post().to(pages::users::review::show))
-        .route("/companies/{company}/users/change", web::post().to(pages::users::review::change))
-        .route("/companies/{company}/users/{user}", web::get().to(pages::users::user::show))
-        .route("/companies/{company}/users/{user}/sign-out", web::post().to(pages::users::user::sign_out));
+        .service(page("/companies/{company}/users", pages::users::list::show))
+        .service(page("/companies/{company}/users/open", pages::users::list::open))
+        .service(form("/companies/{company}/users/review", pages::users::review::show))
+        .service(form("/companies/{company}/users/change", pages::users::review::change))
+        .service(page("/companies/{company}/users/{user}", pages::users::user::show))
+        .service(form("/companies/{company}/users/{user}/sign-out", pages::users::user::sign_out));
 }
 
 fn decisions(config: &mut ServiceConfig) {
     config
-        .route("/companies/{company}/why", web::get().to(pages::decisions::why::show))
-        .route("/companies/{company}/view-as", web::get().to(pages::view_as::page::show))
-        .route("/companies/{company}/who-can", web::get().to(pages::decisions::who_can::show))
-        .route("/companies/{company}/who-can.csv", web::get().to(pages::decisions::export::show));
+        .service(page("/companies/{company}/why", pages::decisions::why::show))
+        .service(page("/companies/{company}/view-as", pages::view_as::page::show))
+        .service(page("/companies/{company}/who-can", pages::decisions::who_can::show))
+        .service(page("/companies/{company}/who-can.csv", pages::decisions::export::show));
 }
 
 fn audit(config: &mut ServiceConfig) {
     config
-        .route("/audit", web::get().to(pages::audit::list::of_platform))
-        .route("/audit.csv", web::get().to(pages::audit::export::of_platform))
-        .route("/companies/{company}/audit", web::get().to(pages::audit::list::of_company))
-        .route("/companies/{company}/audit.csv", web::get().to(pages::audit::export::of_company));
+        .service(page("/audit", pages::audit::list::of_platform))
+        .service(page("/audit.csv", pages::audit::export::of_platform))
+        .service(page("/companies/{company}/audit", pages::audit::list::of_company))
+        .service(page("/companies/{company}/audit.csv", pages::audit::export::of_company));
 }
 
 fn settings(config: &mut ServiceConfig) {
     use pages::platform::settings::{ceilings, erase, modules, overview, status};
     config
-        .route("/companies/{company}/settings", web::get().to(overview::show))
-        .route("/companies/{company}/settings/name", web::post().to(overview::rename))
-        .route("/companies/{company}/settings/modules", web::post().to(modules::save))
-        .route("/companies/{company}/settings/modules/review", web::post().to(modules::review))
-        .route("/companies/{company}/settings/ceilings", web::get().to(ceilings::show))
-        .route("/companies/{company}/settings/ceilings", web::post().to(ceilings::with_draft))
-        .route("/companies/{company}/settings/ceilings/review", web::post().to(ceilings::review))
-        .route("/companies/{company}/settings/ceilings/save", web::post().to(ceilings::save))
-        .route("/companies/{company}/settings/status", web::get().to(status::show))
-        .route("/companies/{company}/settings/status", web::post().to(status::change))
-        .route("/companies/{company}/settings/erase", web::get().to(erase::show))
-        .route("/companies/{company}/settings/erase", web::post().to(erase::erase));
+        .service(page("/companies/{company}/settings", overview::show))
+        .service(form("/companies/{company}/settings/name", overview::rename))
+        .service(form("/companies/{company}/settings/modules", modules::save))
+        .service(form("/companies/{company}/settings/modules/review", modules::review))
+        .service(page_with_form("/companies/{company}/settings/ceilings", ceilings::show, ceilings::with_draft))
+        .service(form("/companies/{company}/settings/ceilings/review", ceilings::review))
+        .service(form("/companies/{company}/settings/ceilings/save", ceilings::save))
+        .service(page_with_form("/companies/{company}/settings/status", status::show, status::change))
+        .service(page_with_form("/companies/{company}/settings/erase", erase::show, erase::erase));
 }
 
 fn credentials(config: &mut ServiceConfig) {
     use pages::platform::{api_keys, issuers};
     config
-        .route("/api-keys", web::get().to(api_keys::list::show))
-        .route("/api-keys", web::post().to(api_keys::create::create))
-        .route("/api-keys/new", web::get().to(api_keys::create::show))
-        .route("/api-keys/{key}", web::get().to(api_keys::key::show))
-        .route("/api-keys/{key}/revoke", web::post().to(api_keys::key::revoke))
-        .route("/issuers", web::get().to(issuers::show));
+        .service(page_with_form("/api-keys", api_keys::list::show, api_keys::create::create))
+        .service(page("/api-keys/new", api_keys::create::show))
+        .service(page("/api-keys/{key}", api_keys::key::show))
+        .service(form("/api-keys/{key}/revoke", api_keys::key::revoke))
+        .service(page("/issuers", issuers::show));
 }
 
 fn catalog(config: &mut ServiceConfig) {
     use pages::platform::catalog::{features, menu, menu_items, modules, order, sub_items, views};
     config
-        .route("/catalog", web::get().to(views::list))
-        .route("/catalog/views", web::get().to(views::list))
-        .route("/catalog/features", web::get().to(features::list))
-        .route("/catalog/modules", web::get().to(modules::list))
-        .route("/catalog/menu", web::get().to(menu::show))
-        .route("/catalog/menu/move", web::post().to(order::change));
+        .service(page("/catalog", views::list))
+        .service(page_with_form("/catalog/views", views::list, editor::create::<views::Views>))
+        .service(page_with_form("/catalog/features", features::list, editor::create::<features::Features>))
+        .service(page_with_form("/catalog/modules", modules::list, editor::create::<modules::Modules>))
+        .service(page("/catalog/menu", menu::show))
+        .service(form("/catalog/menu/move", order::change))
+        .service(form("/catalog/menu-items", editor::create::<menu_items::MenuItems>))
+        .service(form("/catalog/sub-items", editor::create::<sub_items::SubItems>));
     entries::<views::Views>(config);
     entries::<features::Features>(config);
     entries::<modules::Modules>(config);
@@ -147,16 +201,14 @@ fn catalog(config: &mut ServiceConfig) {
     entries::<sub_items::SubItems>(config);
 }
 
-/// Mounts the forms of a kind of entries of the catalog.
+/// Mounts the pages and forms of the entries of a kind.
 fn entries<K: Kind>(config: &mut ServiceConfig) {
-    let path = |page: &str| format!("/catalog/{}{page}", K::SEGMENT);
+    let path = |page: &str| format!("/catalog/{}/{page}", K::SEGMENT);
     config
-        .route(&path(""), web::post().to(editor::create::<K>))
-        .route(&path("/new"), web::get().to(editor::new::<K>))
-        .route(&path("/{id}"), web::get().to(editor::show::<K>))
-        .route(&path("/{id}"), web::post().to(editor::update::<K>))
-        .route(&path("/{id}/delete"), web::post().to(editor::delete::<K>))
-        .route(&path("/{id}/{part}"), web::post().to(editor::set_content::<K>));
+        .service(page(&path("new"), editor::new::<K>))
+        .service(page_with_form(&path("{id}"), editor::show::<K>, editor::update::<K>))
+        .service(form(&path("{id}/delete"), editor::delete::<K>))
+        .service(form(&path("{id}/{part}"), editor::set_content::<K>));
 }
 
 async fn not_found() -> HttpResponse {

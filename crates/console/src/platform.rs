@@ -128,7 +128,7 @@ impl<P: Policy, T: DeserializeOwned + 'static> FromRequest for SubmittedOnPlatfo
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let page = OnPlatform::<P>::of(&request).await?;
-            let (form, fields) = page.person.read_form(&request, &mut payload).await?;
+            let (form, fields) = page.person.read_form(&mut payload).await?;
             Ok(Self { page, form, fields })
         })
     }

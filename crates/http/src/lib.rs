@@ -33,6 +33,7 @@ mod metric_list;
 mod middleware;
 mod mount;
 mod page_account;
+mod page_body;
 mod pages;
 mod respond;
 mod routes;

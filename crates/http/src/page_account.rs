@@ -1,5 +1,6 @@
 //! Requests for pages in the accounts of the API: budgets, failed authentications, work in flight, logs.
 
+use std::cell::{OnceCell, RefCell};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use iam_application::{Refusal, RequestAccount, Reserve};
 use iam_domain::{Caller, CompanyId};
 
 use crate::Api;
-use crate::in_flight::Standing;
+use crate::in_flight::{FREE_BYTES, Held, Standing};
 use crate::middleware::RequestSpan;
 use crate::middleware::connection::ConnectionState;
 use crate::respond::{ApiError, Code};
@@ -21,14 +22,32 @@ pub(crate) struct Account {
     pub(crate) client: Option<IpAddr>,
     /// The connection of the request. `None` in tests without a connection.
     pub(crate) connection: Option<ConnectionState>,
+    /// Counts the bytes of the body as in flight, once there are any.
+    pub(crate) body: OnceCell<RefCell<Held>>,
 }
 
-/// Returns the refusal that an error of the API stands for.
-fn refusal(error: &ApiError) -> Refusal {
-    let retry_after = Duration::from_secs(error.retry_after.unwrap_or(1));
-    match error.code {
-        Code::RateLimited => Refusal::RateLimited(retry_after),
-        _ => Refusal::Busy(retry_after),
+impl Account {
+    /// Returns the refusal that an error of the API stands for.
+    pub(crate) fn refusal(error: &ApiError) -> Refusal {
+        let retry_after = Duration::from_secs(error.retry_after.unwrap_or(1));
+        match error.code {
+            Code::RateLimited => Refusal::RateLimited(retry_after),
+            Code::TooSlow => Refusal::TooSlow,
+            _ => Refusal::Busy(retry_after),
+        }
+    }
+
+    /// Counts this many bytes of the body as in flight until the request ends.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Held::grow_to`].
+    pub(crate) fn hold(&self, received: usize) -> Result<(), ApiError> {
+        if received <= FREE_BYTES {
+            return Ok(());
+        }
+        let nothing = || RefCell::new(self.api.in_flight().bytes.hold_nothing(self.span.standing()));
+        self.body.get_or_init(nothing).borrow_mut().grow_to(received)
     }
 }
 
@@ -38,7 +57,7 @@ impl RequestAccount for Account {
     }
 
     fn may_authenticate(&self) -> Result<(), Refusal> {
-        self.api.check_failures(self.client).map_err(|error| refusal(&error))
+        self.api.check_failures(self.client).map_err(|error| Self::refusal(&error))
     }
 
     fn record_failed_authentication(&self, reason: &'static str) {
@@ -46,7 +65,7 @@ impl RequestAccount for Account {
         self.api.failures().record(self.client);
     }
 
-    fn begin_anonymous_session(&self) -> Result<(), Refusal> {
+    fn charge_address(&self) -> Result<(), Refusal> {
         self.may_authenticate()?;
         self.api.failures().record(self.client);
         Ok(())
@@ -54,7 +73,7 @@ impl RequestAccount for Account {
 
     fn admit(&self, caller: Caller, reserve: Reserve) -> Result<(), Refusal> {
         self.span.record_actor(caller);
-        self.api.in_flight().bytes.admit(caller).map_err(|error| refusal(&error))?;
+        self.api.in_flight().bytes.admit(caller).map_err(|error| Self::refusal(&error))?;
         self.span.record_budget(self.api.budgets().spend(caller, 1, reserve)?);
         Ok(())
     }
@@ -69,13 +88,7 @@ impl RequestAccount for Account {
         Ok(())
     }
 
-    fn body_read(&self, is_complete: bool) {
-        if let Some(connection) = &self.connection {
-            connection.body_read(is_complete);
-        }
-    }
-
     fn begin_change(&self) -> Result<(), Refusal> {
-        self.span.enter(self.api.in_flight()).map_err(|error| refusal(&error))
+        self.span.enter(self.api.in_flight()).map_err(|error| Self::refusal(&error))
     }
 }

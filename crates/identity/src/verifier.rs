@@ -265,6 +265,15 @@ impl TokenVerifier {
         known.is_some_and(|known| !is_super_admin || known.mapping.super_admin_claim.is_some())
     }
 
+    /// Returns `true` if a person who proved super admin rights with a token that was issued at this time may still use them:
+    /// the token has not reached the maximum age of tokens that grant super admin.
+    #[must_use]
+    pub fn may_still_be_super_admin(&self, issued_at: Option<Timestamp>) -> bool {
+        let Some(max_age) = self.limits.max_super_admin_age else { return true };
+        let now = self.clock.now().minus(self.limits.clock_skew);
+        issued_at.is_some_and(|issued_at| now < issued_at.plus(max_age))
+    }
+
     /// Returns `true` if the token is still valid: it has not expired, and the key that signed it has not been removed.
     /// Unlike [`verify`](Self::verify), this method does not parse the token again and does not return a reason.
     #[must_use]

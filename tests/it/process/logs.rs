@@ -1,5 +1,8 @@
 //! Tests of the log lines that a server process writes for its requests, in each log format.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use iam_domain::UserId;
 use iam_identity::{TokenSigner, system_clock};
 use secrecy::SecretString;
@@ -214,5 +217,23 @@ mod postgres {
         assert!(line["statement"].as_str().unwrap().contains("SELECT "), "{line}");
         assert!(lines.iter().any(|line| line["operation"] == "change_feed.poll"), "{lines:?}");
         assert!(slow("1h").is_empty());
+    }
+}
+
+#[test]
+fn forged_cookies_and_malformed_requests_fill_no_log() {
+    for filter in ["info", "warn,iam_http=debug"] {
+        let mut server = ServerProcess::start(&[], &[("IAM__LOG__FILTER", filter)]);
+        for name in ["__Host-iam_session", "iam_session", "iam_sign_in"] {
+            let cookie = format!("{name}=forged");
+            assert_eq!(server.request("GET", "/console/companies", &[("cookie", &cookie)], None).status, 303);
+        }
+        let mut malformed = TcpStream::connect(server.address).unwrap();
+        malformed.write_all(b"G\x01T /livez HTTP/1.1\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        malformed.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        let log = server.rest_of_the_log();
+        assert!(!log.contains("actix_"), "{log}");
     }
 }

@@ -6,9 +6,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
 use actix_web::http::{Method, StatusCode, header};
+use actix_web::web::Bytes;
 use actix_web::{App, test};
 use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{self, LocalBoxStream, StreamExt as _};
 use iam_application::{FigureSource, Figures, RecentOperations};
 use iam_console::{Console, ConsoleOptions, ConsoleServices, DemoUser};
 use iam_domain::{Clock, UserId};
@@ -18,7 +22,10 @@ use iam_identity::{TokenVerifier, system_clock};
 use super::answer::Answer;
 use super::api::{Fine, TestApi, secret, token};
 
-type Call = Rc<dyn Fn(test::TestRequest) -> LocalBoxFuture<'static, Answer>>;
+/// The parts of a body.
+type Parts = LocalBoxStream<'static, Result<Bytes, PayloadError>>;
+
+type Call = Rc<dyn Fn(test::TestRequest, Option<Parts>) -> LocalBoxFuture<'static, Answer>>;
 
 /// The address of a browser on another machine.
 const ELSEWHERE: &str = "192.0.2.7:4711";
@@ -100,10 +107,14 @@ impl TestConsole {
         let api = Api::new(services, HttpOptions { pages: Some(pages), ..http });
         let app = App::new().configure(|config| iam_http::configure(config, &api));
         let service = Rc::new(test::init_service(app).await);
-        Self(Rc::new(move |request| {
+        Self(Rc::new(move |request, parts| {
             let service = Rc::clone(&service);
             Box::pin(async move {
-                let response = match test::try_call_service(service.as_ref(), request.to_request()).await {
+                let mut request = request.to_request();
+                if let Some(parts) = parts {
+                    *request.payload() = Payload::from(parts);
+                }
+                let response = match test::try_call_service(service.as_ref(), request).await {
                     Ok(response) => response.into_parts().1.map_into_boxed_body(),
                     Err(error) => error.error_response(),
                 };
@@ -150,6 +161,11 @@ impl Browser {
 
     /// Sends a request with the cookies of the browser, and stores the cookies of the response.
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Answer {
+        let parts = body.map(|body| stream::iter([Ok(Bytes::from(body))]).boxed_local());
+        self.send_parts(method, path, headers, parts).await
+    }
+
+    async fn send_parts(&self, method: Method, path: &str, headers: &[(&str, &str)], parts: Option<Parts>) -> Answer {
         let mut request = test::TestRequest::default().method(method).uri(path).peer_addr(self.address);
         if !headers.iter().any(|(name, _)| *name == "host") {
             request = request.insert_header((header::HOST, "iam.example"));
@@ -161,11 +177,10 @@ impl Browser {
         if !cookies.is_empty() {
             request = request.insert_header((header::COOKIE, cookies.join("; ")));
         }
-        if let Some(body) = body {
+        if parts.is_some() {
             request = request.insert_header((header::CONTENT_TYPE, "application/x-www-form-urlencoded"));
-            request = request.set_payload(body);
         }
-        let answer = (self.console.0)(request).await;
+        let answer = (self.console.0)(request, parts).await;
         for line in answer.headers.get_all(header::SET_COOKIE) {
             let (name, value) = line.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
             if value.is_empty() {
@@ -184,6 +199,27 @@ impl Browser {
     /// Sends a form as the browser does from a page of the console.
     pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         self.send(Method::POST, path, &[("sec-fetch-site", "same-origin")], Some(encode(fields))).await
+    }
+
+    /// Sends a form of which the last byte is sent only after the given future completes.
+    pub fn post_after(
+        &self,
+        path: &str,
+        fields: &[(&str, &str)],
+        something: impl Future<Output = ()> + 'static,
+    ) -> impl Future<Output = Answer> + 'static {
+        let (browser, path) = (self.clone(), path.to_owned());
+        let mut first = Bytes::from(encode(fields));
+        let last = first.split_off(first.len() - 1);
+        let last = async {
+            something.await;
+            Ok(last)
+        };
+        let parts = stream::iter([Ok(first)]).chain(stream::once(last)).boxed_local();
+        async move {
+            let same = [("sec-fetch-site", "same-origin")];
+            browser.send_parts(Method::POST, &path, &same, Some(parts)).await
+        }
     }
 
     /// Opens a page, and sends a form with the token of this page.

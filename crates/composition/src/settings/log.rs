@@ -5,12 +5,11 @@ use serde::{Deserialize, Deserializer};
 use super::parse::{boolean, word};
 use crate::Mode;
 
-/// The default log filter in production mode. It omits the lines that the HTTP server logs about its threads, and those
-/// about malformed requests, which any client can cause.
-const PRODUCTION_FILTER: &str = "info,actix_server=warn,actix_http=off";
+/// The default log filter in production mode. It omits the lines that the HTTP server logs about its threads.
+const PRODUCTION_FILTER: &str = "info,actix_server=warn";
 
 /// The default log filter in development mode. The log also contains every statement.
-const DEVELOPMENT_FILTER: &str = "info,actix_server=warn,actix_http=off,iam_storage_postgres::statements=debug";
+const DEVELOPMENT_FILTER: &str = "info,actix_server=warn,iam_storage_postgres::statements=debug";
 
 /// The log settings.
 #[derive(Debug, Clone, Default, Deserialize)]

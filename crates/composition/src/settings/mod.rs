@@ -278,7 +278,7 @@ mod tests {
         let (rust_log, setting) = (("RUST_LOG", "warn"), ("IAM__LOG__FILTER", "debug"));
         let file = TempFile::new("log-filter", r#"log.filter = "trace""#);
         let json = TempFile::new("log-format", r#"log.format = "json""#);
-        let production = "info,actix_server=warn,actix_http=off";
+        let production = "info,actix_server=warn";
         assert_eq!(filter(&[("IAM__SERVER__MODE", "production")]), production);
         assert_eq!(filter(&[]), format!("{production},iam_storage_postgres::statements=debug"));
         assert_eq!(filter(&[("RUST_LOG", "")]), filter(&[]));

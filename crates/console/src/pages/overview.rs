@@ -25,9 +25,9 @@ pub(crate) async fn show(page: Authorized<Member>) -> Result<Page, PageError> {
             header { h1 { (company_name(company.id, &company.details)) } (suspended(&company.details)) }
             p.muted { "Company " span.mono { (company.id) } }
             ul.cards {
-                li.card { strong { (company.levels) } "levels" }
-                @if let Some(users) = &users { li.card { strong { (users) } "users" } }
-                li.card { strong { (company.modules.len()) } "modules" }
+                li.card { strong { (company.levels) } (if company.levels == 1 { "level" } else { "levels" }) }
+                @if let Some(users) = &users { li.card { strong { (users) } (if users == "1" { "user" } else { "users" }) } }
+                li.card { strong { (company.modules.len()) } (if company.modules.len() == 1 { "module" } else { "modules" }) }
             }
             section {
                 h2 { "Modules" }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use actix_web::http::StatusCode;
 use actix_web::web::{Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use iam_domain::Timestamp;
@@ -17,7 +18,7 @@ use crate::error::PageError;
 use crate::page::see_other;
 use crate::path::PATH;
 use crate::provider::{ProviderError, SignInIssuer};
-use crate::session::{Identity, Session};
+use crate::session::{Attempt, Identity, Session};
 
 /// The time within which the person must return from the identity provider.
 const LONGEST: Duration = Duration::from_secs(10 * 60);
@@ -38,25 +39,20 @@ pub(crate) async fn begin(
     number: Path<usize>,
     to: Query<Return>,
 ) -> Result<HttpResponse, PageError> {
-    let (console, session) = (console(&request)?, Session::of(&request));
-    let account = account(&request)?;
-    if session.is_missing() {
-        account.begin_anonymous_session()?
-    } else {
-        account.may_authenticate()?
-    }
+    let (console, mut attempt) = (console(&request)?, Attempt::of(&request)?);
+    account(&request)?.charge_address()?;
     let issuer = issuer(&console, *number)?;
     let now = console.services.clock.now();
     let begun = issuer.begin(address(&console, "/sign-in/callback")?, to.path().to_owned(), now.micros()).await;
     match begun {
         Ok((address, pending)) => {
-            session.begin_sign_in(&pending)?;
-            Ok(see_other(address.as_str()))
+            attempt.begin(pending);
+            attempt.remembered(see_other(address.as_str()))
         }
         Err(error) => {
             tracing::warn!(%error, issuer = issuer.issuer, "sign-in failed");
             let text = "The identity provider is not available. Try again later.";
-            problem_page(&request, &console, &session, &to, PageError::Unavailable(Duration::from_secs(5)), text)
+            problem_page(&request, &attempt, &to, StatusCode::SERVICE_UNAVAILABLE, text)
         }
     }
 }
@@ -72,12 +68,13 @@ pub(crate) struct Callback {
 
 /// `GET /console/sign-in/callback`: the person returns from the identity provider.
 pub(crate) async fn callback(request: HttpRequest, query: Query<Callback>) -> Result<HttpResponse, PageError> {
-    let (console, account, session) = (console(&request)?, account(&request)?, Session::of(&request));
+    let (console, account, mut attempt) = (console(&request)?, account(&request)?, Attempt::of(&request)?);
     account.may_authenticate()?;
     let Callback { state, code, error, iss } = query.into_inner();
-    let pending = session.end_pending_sign_in();
+    let pending = attempt.end();
     let to = pending.as_ref().map(|pending| Return::to_page(&pending.to)).unwrap_or_default();
-    let refuse = |text: &str| problem_page(&request, &console, &session, &to, PageError::Invalid(String::new()), text);
+    let problem = |status, text: &str| problem_page(&request, &attempt, &to, status, text);
+    let refuse = |text: &str| problem(StatusCode::BAD_REQUEST, text);
     let now = console.services.clock.now();
     let is_fresh = |began_at| Timestamp::from_micros(began_at).is_some_and(|began_at| now < began_at.plus(LONGEST));
     let Some(pending) = pending.filter(|pending| is_fresh(pending.began_at) && state.as_ref() == Some(&pending.state))
@@ -91,6 +88,7 @@ pub(crate) async fn callback(request: HttpRequest, query: Query<Callback>) -> Re
     let (Some(issuer), Some(code), None) = (known, code, error) else {
         return refuse("The identity provider did not sign you in. Sign in again.");
     };
+    account.charge_address()?;
     let token = match issuer.id_token(address(&console, "/sign-in/callback")?, &pending, code).await {
         Ok(token) => token,
         Err(ProviderError::Code) => {
@@ -101,9 +99,7 @@ pub(crate) async fn callback(request: HttpRequest, query: Query<Callback>) -> Re
         }
         Err(error) => {
             tracing::warn!(%error, issuer = issuer.issuer, "sign-in failed");
-            let text = "The identity provider is not available. Sign in again.";
-            let unavailable = PageError::Unavailable(Duration::from_secs(5));
-            return problem_page(&request, &console, &session, &to, unavailable, text);
+            return problem(StatusCode::SERVICE_UNAVAILABLE, "The identity provider is not available. Sign in again.");
         }
     };
     let expected = ExpectedIdToken { issuer: &issuer.issuer, client_id: &issuer.client_id, nonce: &pending.nonce };
@@ -112,8 +108,8 @@ pub(crate) async fn callback(request: HttpRequest, query: Query<Callback>) -> Re
             refuse("Your access was revoked after the identity provider signed you in. Sign in there again.")
         }
         Ok((verified, admission)) => {
-            session.sign_in(&Identity::of_sign_in(&verified, &admission))?;
-            Ok(see_other(to.path()))
+            Session::of(&request).sign_in(&Identity::of_sign_in(&verified, &admission))?;
+            attempt.completed(see_other(to.path()))
         }
         Err(AuthenticationError::Unavailable) => Err(PageError::unavailable(&AuthenticationError::Unavailable)),
         Err(error) => {
@@ -126,6 +122,7 @@ pub(crate) async fn callback(request: HttpRequest, query: Query<Callback>) -> Re
 /// `GET /console/sign-out/provider/{number}`: leads to the identity provider, which signs the person out, too.
 pub(crate) async fn end(request: HttpRequest, number: Path<usize>) -> Result<HttpResponse, PageError> {
     let console = console(&request)?;
+    account(&request)?.charge_address()?;
     let issuer = issuer(&console, *number)?;
     match issuer.end_session(&address(&console, "/sign-in")?).await {
         Ok(Some(address)) => Ok(see_other(address.as_str())),

@@ -2,12 +2,13 @@
 
 use actix_web::http::StatusCode;
 use actix_web::web::Query;
-use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError, web};
+use actix_web::{HttpRequest, HttpResponse, Responder, web};
 use iam_domain::UserId;
 use iam_identity::AuthenticationError;
 use maud::{Markup, html};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
+use url::Url;
 
 use crate::authorized::{account, console};
 use crate::console::Console;
@@ -16,7 +17,10 @@ use crate::form;
 use crate::layout::{alone, csrf_field};
 use crate::page::{Page, see_other};
 use crate::path::PATH;
-use crate::session::{Identity, Session};
+use crate::session::{Attempt, Identity, Session};
+
+/// Maximum length of the path of a page, in bytes. The cookie of a sign-in contains the path, and browsers limit cookies.
+const MAX_RETURN: usize = 2000;
 
 /// The page to which the person returns after the sign-in.
 #[derive(Debug, Default, Deserialize)]
@@ -35,41 +39,47 @@ impl Return {
 
     /// Returns the path of the page. A path outside of the console is ignored, so that a link cannot lead to another site.
     pub(crate) fn path(&self) -> &str {
-        let rest = self.to.strip_prefix(PATH);
-        let is_page = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
-        let is_clean = self.to.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
-        if is_page && is_clean { &self.to } else { PATH }
+        if is_page(&self.to) { &self.to } else { PATH }
     }
+}
+
+/// Returns `true` if a text is the path of a page of the console, in the form to which browsers normalize it.
+fn is_page(to: &str) -> bool {
+    // The origin is arbitrary: it only makes the path absolute.
+    let is_normalized = Url::parse(&format!("https://console.invalid{to}"))
+        .is_ok_and(|url| url.as_str().strip_prefix("https://console.invalid") == Some(to));
+    let path = to.split(['?', '#']).next().unwrap_or_default();
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    let has_dots = decoded.split(['/', '\\']).any(|segment| matches!(segment, "." | ".."));
+    let is_below = path.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    is_below && is_normalized && !has_dots && to.len() <= MAX_RETURN
 }
 
 /// `GET /console/sign-in`
 pub(crate) async fn show(request: HttpRequest, to: Query<Return>) -> Result<HttpResponse, PageError> {
-    let (console, session) = (console(&request)?, Session::of(&request));
-    if session.is_missing() {
-        account(&request)?.begin_anonymous_session()?;
-    }
-    let page = Page::new(StatusCode::OK, page(&console, &session, &to, None)?);
-    Ok(page.respond_to(&request))
+    let (console, attempt) = (console(&request)?, Attempt::of(&request)?);
+    let page = Page::new(StatusCode::OK, page(&console, &attempt, &to, None));
+    attempt.remembered(page.respond_to(&request))
 }
 
 /// Returns the sign-in page with a problem, and with the status of an error.
 pub(crate) fn problem_page(
     request: &HttpRequest,
-    console: &Console,
-    session: &Session,
+    attempt: &Attempt,
     to: &Return,
-    error: PageError,
+    status: StatusCode,
     problem: &str,
 ) -> Result<HttpResponse, PageError> {
-    let page = Page::new(error.status_code(), page(console, session, to, Some(problem))?);
-    Ok(page.respond_to(request))
+    let console = console(request)?;
+    let page = Page::new(status, page(&console, attempt, to, Some(problem)));
+    attempt.remembered(page.respond_to(request))
 }
 
-fn page(console: &Console, session: &Session, to: &Return, problem: Option<&str>) -> Result<Markup, PageError> {
-    let csrf = session.form_token()?;
+fn page(console: &Console, attempt: &Attempt, to: &Return, problem: Option<&str>) -> Markup {
+    let csrf = attempt.form_token();
     let hidden = html! { (csrf_field(&csrf)) input type="hidden" name="return" value=(to.path()); };
     let demo = &console.options.demo_users;
-    Ok(alone(
+    alone(
         "Sign in",
         &html! {
             @if let Some(problem) = problem { div.notice.error role="alert" { p { (problem) } } }
@@ -124,7 +134,7 @@ fn page(console: &Console, session: &Session, to: &Return, problem: Option<&str>
                 }
             }
         },
-    ))
+    )
 }
 
 #[derive(Debug, Deserialize)]
@@ -136,12 +146,12 @@ struct DemoForm {
 
 /// `POST /console/sign-in/demo`
 pub(crate) async fn as_demo_user(request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, PageError> {
-    let (console, session) = (console(&request)?, Session::of(&request));
-    let (form, _) = form::read::<DemoForm>(&request, &mut payload.into_inner(), &session).await?;
+    let (console, attempt) = (console(&request)?, Attempt::of(&request)?);
+    let (form, _) = form::read::<DemoForm>(&mut payload.into_inner(), &attempt).await?;
     let user = UserId::parse(&form.user).ok();
     let known = console.options.demo_users.iter().find(|known| Some(known.user) == user).ok_or(PageError::NotFound)?;
-    session.sign_in(&Identity::of_demo(known, console.services.clock.now()))?;
-    Ok(see_other(form.to.path()))
+    Session::of(&request).sign_in(&Identity::of_demo(known, console.services.clock.now()))?;
+    attempt.completed(see_other(form.to.path()))
 }
 
 #[derive(Debug, Deserialize)]
@@ -153,24 +163,23 @@ struct TokenForm {
 
 /// `POST /console/sign-in/token`
 pub(crate) async fn with_token(request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, PageError> {
-    let (console, account, session) = (console(&request)?, account(&request)?, Session::of(&request));
-    let (form, _) = form::read::<TokenForm>(&request, &mut payload.into_inner(), &session).await?;
+    let (console, account, attempt) = (console(&request)?, account(&request)?, Attempt::of(&request)?);
+    let (form, _) = form::read::<TokenForm>(&mut payload.into_inner(), &attempt).await?;
     account.may_authenticate()?;
     let problem = match console.services.verifier.admit(form.token.trim()).await {
         Ok((verified, _)) if console.application().is_cut_off(verified.user_id, verified.issued_at).await? => {
             AuthenticationError::Revoked
         }
         Ok((verified, admission)) => {
-            session.sign_in(&Identity::of_token(&verified, &admission))?;
-            return Ok(see_other(form.to.path()));
+            Session::of(&request).sign_in(&Identity::of_token(&verified, &admission))?;
+            return attempt.completed(see_other(form.to.path()));
         }
         Err(AuthenticationError::Unavailable) => return Err(PageError::unavailable(&AuthenticationError::Unavailable)),
         Err(error) => error,
     };
     account.record_failed_authentication(problem.reason());
     let text = format!("This token is not accepted: {}.", problem.description());
-    let page = Page::new(StatusCode::UNAUTHORIZED, page(&console, &session, &form.to, Some(&text))?);
-    Ok(page.respond_to(&request))
+    problem_page(&request, &attempt, &form.to, StatusCode::UNAUTHORIZED, &text)
 }
 
 /// `POST /console/sign-out`
@@ -179,7 +188,7 @@ pub(crate) async fn sign_out(request: HttpRequest, payload: web::Payload) -> Res
     struct Nothing {}
     let session = Session::of(&request);
     if let Some(identity) = session.identity() {
-        form::read::<Nothing>(&request, &mut payload.into_inner(), &session).await?;
+        form::read::<Nothing>(&mut payload.into_inner(), &session).await?;
         session.sign_out();
         let issuers = &console(&request)?.options.issuers;
         let number = issuers.iter().position(|known| Some(known.issuer.as_str()) == identity.issuer());

@@ -19,3 +19,8 @@ pub(crate) async fn show(person: SignedIn) -> Result<HttpResponse, PageError> {
     }
     Ok(see_other(&format!("{PATH}/companies")))
 }
+
+/// `GET /console/`
+pub(crate) async fn without_slash() -> HttpResponse {
+    see_other(PATH)
+}

@@ -49,8 +49,8 @@ impl Identity {
         }
     }
 
-    /// Creates the identity of a person who signed in at an identity provider. The session does not end when the ID token does,
-    /// because the token only proves the sign-in.
+    /// Creates the identity of a person who signed in at an identity provider. The session does not end when the ID token
+    /// expires, because the token only proves the sign-in.
     pub(crate) fn of_sign_in(verified: &Verified, admission: &Admission) -> Self {
         Self { ends_at: None, ..Self::of_token(verified, admission) }
     }
@@ -76,18 +76,19 @@ impl Identity {
         }
     }
 
-    /// Returns `true` if a sign-in with the same proof would still be accepted: the token has not expired, and its issuer is
-    /// still trusted with the same rights.
+    /// Returns `true` if a sign-in with the same proof would still be accepted: the token has not expired, its issuer is still
+    /// trusted with the same rights, and a super admin signed in recently enough.
     pub(crate) fn is_still_valid(&self, console: &Console) -> bool {
-        let now = console.services.clock.now().micros();
+        let (now, verifier) = (console.services.clock.now().micros(), &console.services.verifier);
         let is_trusted = match &self.proof {
             Proof::Demo => {
                 let mut users = console.options.demo_users.iter();
                 users.any(|known| known.user == self.user() && known.is_super_admin == self.is_super_admin)
             }
-            Proof::Token(issuer) => console.services.verifier.trusts(issuer.as_deref(), self.is_super_admin),
+            Proof::Token(issuer) => verifier.trusts(issuer.as_deref(), self.is_super_admin),
         };
-        is_trusted && self.ends_at.is_none_or(|end| now < end)
+        let is_recent = !self.is_super_admin || verifier.may_still_be_super_admin(self.issued_at());
+        is_trusted && is_recent && self.ends_at.is_none_or(|end| now < end)
     }
 
     /// Returns the user.

@@ -1,5 +1,7 @@
 //! Sessions: who is signed in, and the token of the forms of a session.
 
+mod attempt;
+mod cookies;
 mod csrf;
 mod identity;
 mod middleware;
@@ -10,17 +12,17 @@ use actix_web::HttpRequest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use self::attempt::Attempt;
+pub(crate) use self::cookies::{host, is_local};
 use self::csrf::Secret;
 use self::identity::IDENTITY;
 pub(crate) use self::identity::Identity;
-pub(crate) use self::middleware::Sessions;
+pub(crate) use self::middleware::with_sessions;
 use crate::error::PageError;
-use crate::provider::Pending;
+use crate::form::FormOwner;
 
 /// The key of the secret of the forms in a session.
 const CSRF: &str = "csrf";
-/// The key of a sign-in at an identity provider that is not complete.
-const PENDING: &str = "pending";
 
 /// The session of a request.
 pub(crate) struct Session(actix_session::Session);
@@ -53,21 +55,6 @@ impl Session {
         Ok(())
     }
 
-    /// Returns `true` if the request has no session. What is inserted creates one, which the storage keeps for a while.
-    pub(crate) fn is_missing(&self) -> bool {
-        self.0.entries().is_empty()
-    }
-
-    /// Remembers a sign-in at an identity provider until the person returns. It replaces an earlier one.
-    pub(crate) fn begin_sign_in(&self, pending: &Pending) -> Result<(), PageError> {
-        self.insert(PENDING, pending)
-    }
-
-    /// Returns the sign-in that the session remembers, and forgets it, so that it is completed at most once.
-    pub(crate) fn end_pending_sign_in(&self) -> Option<Pending> {
-        self.0.remove_as(PENDING).and_then(Result::ok)
-    }
-
     /// Ends the session.
     pub(crate) fn sign_out(&self) {
         self.0.purge();
@@ -75,16 +62,12 @@ impl Session {
 
     /// Returns a token for the forms of a page. The tokens of each page differ, but all are valid for this session.
     pub(crate) fn form_token(&self) -> Result<String, PageError> {
-        if let Some(secret) = self.get::<Secret>(CSRF) {
-            return Ok(secret.token());
-        }
-        let secret = Secret::generate();
-        self.insert(CSRF, &secret)?;
-        Ok(secret.token())
+        self.get::<Secret>(CSRF).map(|secret| secret.token()).ok_or(PageError::Internal)
     }
+}
 
-    /// Returns `true` if the token belongs to this session.
-    pub(crate) fn accepts(&self, token: &str) -> bool {
+impl FormOwner for Session {
+    fn accepts(&self, token: &str) -> bool {
         self.get::<Secret>(CSRF).is_some_and(|secret| secret.accepts(token))
     }
 }

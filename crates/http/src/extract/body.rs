@@ -141,8 +141,9 @@ pub(super) fn may_be_large(request: &HttpRequest) -> bool {
     length.is_none_or(|length: usize| length > FREE_BYTES)
 }
 
-/// The pace at which a body arrives.
-struct Pace {
+/// The pace at which a body arrives. In each interval, the client must send at least [`MIN_RECEIVED`] bytes, or the rest of
+/// the body.
+pub(crate) struct Pace {
     interval: Duration,
     ends: Option<Instant>,
     received: usize,
@@ -152,13 +153,17 @@ struct Pace {
 type Chunk = Result<Bytes, actix_web::error::PayloadError>;
 
 impl Pace {
-    const fn new(interval: Duration) -> Self {
+    pub(crate) const fn new(interval: Duration) -> Self {
         Self { interval, ends: None, received: 0 }
     }
 
-    /// Returns the next chunk, or `None` at the end of the body. Fails if the client has sent too little in the current
-    /// interval. The first interval begins when the body is first waited for.
-    async fn next(&mut self, payload: &mut Payload) -> Result<Option<Chunk>, ApiError> {
+    /// Returns the next chunk, or `None` at the end of the body. The first interval begins when the body is first waited
+    /// for.
+    ///
+    /// # Errors
+    ///
+    /// Returns the response 408 if the client has sent too little in the current interval.
+    pub(crate) async fn next(&mut self, payload: &mut Payload) -> Result<Option<Chunk>, ApiError> {
         let ends = *self.ends.get_or_insert_with(|| Instant::now() + self.interval);
         let chunk = match timeout_at(ends, payload.next()).await {
             Ok(chunk) => chunk,

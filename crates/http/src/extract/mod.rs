@@ -3,7 +3,7 @@
 
 mod authenticate;
 mod authorized;
-mod body;
+pub(crate) mod body;
 pub(crate) mod body_reader;
 mod company;
 mod conditional;

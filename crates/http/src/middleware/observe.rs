@@ -1,7 +1,7 @@
 //! Observes every request: assigns a request id and a tracing span, adds common response headers, and records metrics,
 //! failures and the access log.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::ops::RangeInclusive;
@@ -36,6 +36,7 @@ use crate::Api;
 use crate::extract::consistency::reads;
 use crate::in_flight::FREE_BYTES;
 use crate::page_account::Account;
+use crate::page_body::limited;
 use crate::respond::{ApiError, Code, RateLimitState};
 
 /// The outermost middleware of all requests. It assigns the request id and the tracing span, routes HEAD requests as
@@ -176,13 +177,21 @@ impl Observation {
         }
         let content = Content::of(request.path(), &api);
         let connection = request.conn_data::<ConnectionState>().cloned();
-        if content == Content::Page {
-            let client = api.options().clients.of(request.request());
-            let account: Rc<dyn RequestAccount> =
-                Rc::new(Account { api: Data::clone(&api), span: span.clone(), client, connection: connection.clone() });
-            request.extensions_mut().insert(account);
-        }
         let has_body = !matches!(request.parts_mut().1, Payload::None);
+        if content == Content::Page {
+            let account = Rc::new(Account {
+                api: Data::clone(&api),
+                span: span.clone(),
+                client: api.options().clients.of(request.request()),
+                connection: connection.clone(),
+                body: OnceCell::new(),
+            });
+            if has_body {
+                let payload = request.take_payload();
+                request.set_payload(limited(payload, Rc::clone(&account)));
+            }
+            request.extensions_mut().insert::<Rc<dyn RequestAccount>>(account);
+        }
         Self {
             started,
             span,

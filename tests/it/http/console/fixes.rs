@@ -142,9 +142,14 @@ async fn the_matrix_states_the_ceilings_of_the_company() {
         &["data-max=none", "hidden from all users", "Allow<small data-ceiling>no effect: ceiling</small>"],
     );
     assert!(!row(&views, "<bdi>Dashboard</bdi>").contains("ceiling"));
+    assert!(views.contains("no level of the user allows it, it is denied") && !views.contains("<strong>own</strong>"));
     let features = content(&scene.admin.get(&scene.path("matrix?tab=features&q=general.read")).await.expect(200));
     let of_read = row(&features, "<bdi>Read</bdi> · <bdi>Read</bdi>");
-    assert_contains(of_read, &["Ceiling of the company: at most own", "any<small data-ceiling>capped at own</small>"]);
+    assert_contains(
+        of_read,
+        &["Ceiling of the company: at most own", "any<small data-ceiling>capped at own</small>", "data-max=o"],
+    );
+    assert_contains(&features, &["<strong>own</strong>: the records of the user."]);
     assert_contains(
         row(&features, "<bdi>Read</bdi> · <bdi>Create</bdi>"),
         &["permitted to no user", "no effect: ceiling"],

@@ -100,7 +100,7 @@ both_adapters! {
         let page = admin.get(&overview).await.expect(200).text();
         assert!(page.contains("Suspended") && !page.contains("Last changes"), "{page}");
         let refused = admin.get(&search).await.expect(403).text();
-        assert!(refused.contains("You do not have permission to view IAM data"), "{refused}");
+        assert!(refused.contains("You do not have permission to view IAM data, because the company is suspended"), "{refused}");
         assert!(super_admin.get(&overview).await.expect(200).text().contains("Last changes"));
     }
 

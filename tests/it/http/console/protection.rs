@@ -8,7 +8,7 @@ use crate::support::console::{Browser, Setting, TestConsole, encode, form_token}
 
 /// Checks the security headers of a response.
 #[track_caller]
-fn is_protected(answer: &Answer, what: &str) {
+pub fn is_protected(answer: &Answer, what: &str) {
     let header = |name| answer.header(name).unwrap_or_else(|| panic!("{what} has no {name}"));
     let policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
         form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -86,27 +86,34 @@ async fn files_have_addresses_with_their_hash_and_are_cached_forever() {
 #[actix_web::test]
 async fn the_cookie_is_bound_to_a_secure_connection_except_on_this_machine() {
     let console = TestConsole::of(&TestApi::memory().await, Setting::default()).await;
-    let cookie = async |address: &str, host: &str| {
+    let cookie = async |address: &str, host: &str, forwarded: &[(&str, &str)]| {
         let browser = Browser { address: address.parse().unwrap(), ..console.browser() };
-        let page = browser.send(Method::GET, "/console/sign-in", &[("host", host)], None).await.expect(200);
+        let headers = [&[("host", host)], forwarded].concat();
+        let page = browser.send(Method::GET, "/console/sign-in", &headers, None).await.expect(200);
         page.header("set-cookie").unwrap().to_owned()
     };
-    for (address, host) in [
-        ("192.0.2.7:4711", "iam.example"),
-        ("192.0.2.7:4711", "localhost"),
-        // A proxy on this machine forwards the requests of other machines.
-        ("127.0.0.1:4711", "iam.example"),
+    let forwarded = [("x-forwarded-host", "localhost")];
+    for (address, host, headers) in [
+        ("192.0.2.7:4711", "iam.example", &[][..]),
+        ("192.0.2.7:4711", "localhost", &[]),
+        ("192.0.2.7:4711", "localhost", &forwarded),
+        // A proxy on this machine forwards the requests of other machines, with the host of the client or its own.
+        ("127.0.0.1:4711", "iam.example", &[]),
+        ("127.0.0.1:4711", "iam.example", &forwarded),
+        ("127.0.0.1:4711", "localhost", &forwarded),
+        ("127.0.0.1:4711", "127.0.0.1:3001", &[("x-forwarded-for", "192.0.2.7")]),
+        ("127.0.0.1:4711", "127.0.0.1:3001", &[("forwarded", "proto=https")]),
     ] {
-        let cookie = cookie(address, host).await;
-        assert!(cookie.starts_with("__Host-iam_session="), "{cookie}");
+        let cookie = cookie(address, host, headers).await;
+        assert!(cookie.starts_with("__Host-iam_sign_in="), "{cookie}");
         for attribute in ["; HttpOnly", "; Secure", "; SameSite=Lax", "; Path=/"] {
             assert!(cookie.contains(attribute), "{cookie}");
         }
         assert!(!cookie.contains("Domain"), "{cookie}");
     }
     for (address, host) in [("127.0.0.1:4711", "127.0.0.1:3001"), ("[::1]:4711", "localhost:3001")] {
-        let cookie = cookie(address, host).await;
-        assert!(cookie.starts_with("iam_session=") && cookie.contains("; HttpOnly; SameSite=Lax"), "{cookie}");
+        let cookie = cookie(address, host, &[]).await;
+        assert!(cookie.starts_with("iam_sign_in=") && cookie.contains("; HttpOnly; SameSite=Lax"), "{cookie}");
         assert!(!cookie.contains("Secure"), "{cookie}");
     }
 }
@@ -132,6 +139,11 @@ both_adapters! {
             &[("sec-fetch-site", "none")],
             &[("origin", "https://evil.example")],
             &[("origin", "null")],
+            &[("origin", "iam.example")],
+            &[("origin", "http://iam.example")],
+            &[("origin", "ftp://iam.example")],
+            &[("origin", "https://iam.example:8443")],
+            &[("origin", "https://iam.example@evil.example")],
             &[("sec-fetch-site", "cross-site"), ("origin", "https://iam.example")],
         ] {
             assert_eq!(send(headers, Some(&own)).await, 403, "{headers:?}");
@@ -162,6 +174,18 @@ both_adapters! {
             other.cookies.borrow_mut().insert(name.clone(), forged.to_owned());
             assert!(!other.is_signed_in().await, "{forged}");
         }
+        assert!(browser.is_signed_in().await);
+    }
+
+    /// The value of a cookie is valid only under the name for which it was written.
+    async fn a_cookie_is_bound_to_its_name(api: TestApi) {
+        let company = api.company().await;
+        let console = TestConsole::of(&api, Setting::default()).await;
+        let browser = console.signed_in(company.admin, false).await;
+        let value = browser.cookies.borrow()["__Host-iam_session"].clone();
+        let local = Browser { address: "127.0.0.1:4711".parse().unwrap(), ..console.browser() };
+        local.cookies.borrow_mut().insert("iam_session".to_owned(), value);
+        local.send(Method::GET, "/console/companies", &[("host", "localhost")], None).await.expect(303);
         assert!(browser.is_signed_in().await);
     }
 }

@@ -11,12 +11,13 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use iam_console::{ConsoleOptions, SignInIssuer};
 use iam_domain::{ExternalId, Issuer, UserId};
+use iam_http::HttpOptions;
 use iam_identity::{KeySet, KeySource, SharedSecret, TokenVerifier, TrustedIssuer, VerifierOptions, system_clock};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::http::tokens::Pair;
-use crate::support::api::{TestApi, now, secret};
+use crate::support::api::{TestApi, new_user, now, one_a_second, secret};
 use crate::support::clock::SetTime;
 use crate::support::console::{Browser, Setting, TestConsole};
 
@@ -102,12 +103,19 @@ impl Provider {
     }
 
     async fn setting(&self) -> Setting {
+        self.setting_with(&VerifierOptions::default()).await
+    }
+
+    async fn setting_with(&self, options: &VerifierOptions) -> Setting {
         let keys = KeySource::Keys(KeySet::from_pem(&self.pair.public).unwrap());
         let audiences = vec!["the API, not the console".to_owned()];
-        let trusted =
-            TrustedIssuer { audiences, ..TrustedIssuer::new(Issuer::parse(self.issuer.as_str()).unwrap(), keys) };
+        let trusted = TrustedIssuer {
+            audiences,
+            may_grant_super_admin: true,
+            ..TrustedIssuer::new(Issuer::parse(self.issuer.as_str()).unwrap(), keys)
+        };
         let native = Some(SharedSecret::new(secret()));
-        let verifier = TokenVerifier::start(native, vec![trusted], &VerifierOptions::default()).await.unwrap();
+        let verifier = TokenVerifier::start(native, vec![trusted], options).await.unwrap();
         let options = ConsoleOptions {
             public_url: Some("https://iam.example".parse().unwrap()),
             issuers: vec![SignInIssuer {
@@ -194,6 +202,12 @@ async fn a_sign_in_is_completed_once_in_its_own_browser_with_its_own_state() {
     let again = console.browser();
     assert!(again.get(&back).await.expect(400).text().contains(expired));
     assert!(browser.get(&back).await.expect(400).text().contains(expired));
+    // A copy of the browser from before the sign-in: the identity provider accepts the code only once.
+    let copy = console.browser();
+    let back = provider.visit(&copy, |_| {}).await;
+    copy.clone().get(&back).await.expect(303);
+    assert!(copy.get(&back).await.expect(400).text().contains("already completed"));
+    assert!(!copy.is_signed_in().await);
     for query in ["", "?code=1", "?state=1", "?error=access_denied"] {
         again.get(&format!("/console/sign-in/callback{query}")).await.expect(400);
     }
@@ -278,4 +292,54 @@ async fn an_unavailable_identity_provider_is_explained() {
     browser.get("/console/sign-in/provider/1").await.expect(404);
     browser.get("/console/sign-in/provider/x").await.expect(404);
     assert!(!browser.is_signed_in().await);
+}
+
+#[actix_web::test]
+async fn the_session_of_a_super_admin_ends_at_the_maximum_age() {
+    let (api, provider) = (TestApi::memory().await, Provider::start().await);
+    let time = SetTime::at(system_clock().now());
+    let minute = Duration::from_secs(60);
+    let options = VerifierOptions { max_super_admin_token_age: Some(10 * minute), ..VerifierOptions::default() };
+    let setting = Setting { clock: time.clock(), ..provider.setting_with(&options).await };
+    let root = new_user();
+    let console = TestConsole::of(&api, setting.demo(root, "Root", true)).await;
+    let sign_in = async |is_super_admin: bool| {
+        let browser = console.browser();
+        let back = provider.visit(&browser, |claims| {
+            claims["iat"] = json!(time.now().millis() / 1000);
+            claims["exp"] = json!(now() + 3600);
+            claims["isSuperAdmin"] = json!(is_super_admin);
+        });
+        browser.get(&back.await).await.expect(303);
+        browser
+    };
+    let (super_admin, person, demo) = (sign_in(true).await, sign_in(false).await, console.browser());
+    demo.submit("/console/sign-in", "/console/sign-in/demo", &[("user", &root.to_string())]).await.expect(303);
+    time.advance(9 * minute);
+    for browser in [&super_admin, &person, &demo] {
+        assert!(browser.is_signed_in().await);
+    }
+    time.advance(2 * minute);
+    assert!(person.is_signed_in().await);
+    for browser in [super_admin, demo] {
+        let ended = browser.get("/console/companies?q=a").await.expect(303);
+        assert_eq!(ended.header("location"), Some("/console/sign-in?return=%2Fconsole%2Fcompanies%3Fq%3Da"));
+        assert!(browser.cookies.borrow().is_empty());
+    }
+}
+
+#[actix_web::test]
+async fn the_requests_that_reach_the_identity_provider_are_limited_per_address() {
+    let (api, provider) = (TestApi::memory().await, Provider::start().await);
+    for path in ["/console/sign-in/provider/0", "/console/sign-out/provider/0"] {
+        let http = HttpOptions { failures_per_address: one_a_second(3), ..HttpOptions::default() };
+        let console = TestConsole::of(&api, Setting { http, ..provider.setting().await }).await;
+        let mut statuses = Vec::new();
+        for _ in 0..6 {
+            statuses.push(console.browser().get(path).await.status.as_u16());
+        }
+        assert_eq!((statuses.first(), statuses.last()), (Some(&303), Some(&429)), "{path}");
+        // The sign-in page reaches nothing, so it is not limited.
+        console.browser().get("/console/sign-in").await.expect(200);
+    }
 }

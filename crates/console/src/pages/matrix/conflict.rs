@@ -66,7 +66,12 @@ pub(crate) async fn conflict(
     let filter = if is_deleted { &filter.for_all_levels() } else { filter };
     let (company, rebased) = (page.company, outdated.rebased());
     let has_conflict = !outdated.rest.is_empty();
-    let title = if has_conflict { "Others have changed this" } else { "Not everything was saved" };
+    let has_change = outdated.rest.iter().any(|(_, stored)| stored.is_some());
+    let title = match (has_change, has_conflict) {
+        (true, _) => "Others have changed this",
+        (false, true) => "A level was deleted",
+        (false, false) => "Not everything was saved",
+    };
     let page = page.page(title, Section::Matrix, |csrf| {
         html! {
             header { h1 { (title) } }
@@ -83,7 +88,7 @@ pub(crate) async fn conflict(
                     (differences(names, part))
                 }
             }
-            @if has_conflict {
+            @if has_change {
                 div.notice.warn role="alert" {
                     p { "Another person has changed these levels since you opened them. Your draft of them is kept, and nothing \
                          of it was saved. Compare, then apply your changes on top of theirs, and review the result." }

@@ -10,7 +10,7 @@ use super::grid::{Entry, Grid};
 use super::overview::saved;
 use super::rows::Row;
 use super::rule::Kind;
-use super::toolbar::{filters, no_rows, pager, tabs};
+use super::toolbar::{filters, meaning, no_rows, pager, tabs};
 use super::{Loaded, OnlyDraft};
 use crate::assets;
 use crate::authorized::{Authorized, ManagePermissions, Policy, ReadIam, Submitted};
@@ -82,7 +82,7 @@ async fn render<P: Policy>(
             (saved(&filter))
             (tabs(company, &filter))
             (filters(&loaded.matrix.catalog, company, &filter, false))
-            @if shown.is_empty() { (no_rows(company, &filter)) }
+            @if shown.is_empty() { (no_rows(company, &filter)) } @else { (meaning(filter.kind())) }
             @if loaded.may_edit {
                 form.level-matrix #draft method="post" action=(filter.action(company, "review")) {
                     (csrf_field(csrf))

@@ -11,7 +11,7 @@ use super::filter::Filter;
 use super::grid::{Entry, Grid};
 use super::rows::Row;
 use super::rule::{Kind, Rule};
-use super::toolbar::{filters, no_rows, pager, tabs};
+use super::toolbar::{filters, meaning, no_rows, pager, tabs};
 use super::{Loaded, OnlyDraft};
 use crate::assets;
 use crate::authorized::{Authorized, ManagePermissions, Policy, ReadIam, Submitted};
@@ -82,16 +82,7 @@ pub(crate) fn saved(filter: &Filter) -> Markup {
 
 fn legend(kind: Kind, may_edit: bool) -> Markup {
     html! {
-        p.legend {
-            span.chip.allow { "Allow" } " grants. " span.chip.deny { "Deny" } " overrides every Allow. Empty: inherit; if no \
-            level of the user allows it, it is denied. " span.chip { "pinned" } " cells are set by the platform."
-        }
-        @if kind == Kind::Features {
-            p.legend {
-                "The scopes from narrow to wide: " strong { "own" } " data of the user, the data of the " strong { "team" }
-                " of the user, all data of the " strong { "company" } ", " strong { "any" } " data."
-            }
-        }
+        (meaning(kind))
         @if may_edit {
             p.legend data-scripted hidden {
                 "Select a cell with a click or with the arrow keys. " kbd { "Space" } " or a click changes it, "

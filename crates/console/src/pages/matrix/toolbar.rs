@@ -18,6 +18,23 @@ pub(crate) fn tabs(company: CompanyId, filter: &Filter) -> Markup {
     }
 }
 
+/// Returns what the rules of a matrix mean.
+pub(crate) fn meaning(kind: Kind) -> Markup {
+    html! {
+        p.legend {
+            span.chip.allow { "Allow" } " grants. " span.chip.deny { "Deny" } " overrides every Allow. Empty: inherit; if no \
+            level of the user allows it, it is denied. " span.chip { "pinned" } " cells are set by the platform."
+        }
+        @if kind == Kind::Features {
+            p.legend {
+                strong { "own" } ": the records of the user. " strong { "team" } ": also those of the user's teams. "
+                strong { "company" } ": all records of the company. " strong { "any" } ": also records that the application \
+                restricts further."
+            }
+        }
+    }
+}
+
 /// Returns the filters of the rows. `compares` states whether the page shows several levels.
 pub(crate) fn filters(catalog: &Catalog, company: CompanyId, filter: &Filter, compares: bool) -> Markup {
     let page = filter.page(company);

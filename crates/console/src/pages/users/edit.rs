@@ -70,16 +70,18 @@ pub(crate) fn utc(text: &str) -> Result<Option<Timestamp>, String> {
 }
 
 impl Form {
-    /// Returns the text by which the form is recognized after its review: its fields, and the versions of the company and of
-    /// the catalog.
-    pub(crate) fn reviewed_at(&self, versions: Versions) -> String {
-        format!("{versions} {} {} {}", self.level, self.starts, self.ends)
+    /// Returns the text by which the form is recognized after its review: everything that it changes, and the versions of
+    /// the company and of the catalog.
+    pub(crate) fn reviewed_at(&self, versions: Versions, users: &BTreeSet<&str>) -> String {
+        let Self { operation, level, starts, ends, .. } = self;
+        let users: Vec<_> = users.iter().copied().collect();
+        format!("{versions} {} {level} {starts} {ends} {}", operation.value(), users.join(" "))
     }
 
-    /// Returns the versions of the review. Returns `None` if the form was not reviewed, or has other fields since then.
-    pub(crate) fn reviewed_versions(&self) -> Option<Versions> {
+    /// Returns the versions of the review. Returns `None` if the form was not reviewed, or differs from what was reviewed.
+    pub(crate) fn reviewed_versions(&self, users: &BTreeSet<&str>) -> Option<Versions> {
         let versions = Versions::parse(self.reviewed.split(' ').next()?)?;
-        (self.reviewed == self.reviewed_at(versions)).then_some(versions)
+        (self.reviewed == self.reviewed_at(versions, users)).then_some(versions)
     }
 
     /// Returns the change that the form describes.

@@ -109,7 +109,7 @@ impl Effect<'_> {
                         @for change in sorted.take(LISTED_CELLS) {
                             tr {
                                 th scope="row" { (cell_name(self.catalog, &change.cell)) }
-                                td { @if change.is_gain() { "+ gained" } @else { "− lost" } }
+                                td { (kind(change)) }
                                 td { (answer(&change.cell, change.before)) }
                                 td { (answer(&change.cell, change.after)) }
                             }
@@ -119,5 +119,15 @@ impl Effect<'_> {
             }
             @if changes.len() > LISTED_CELLS { p.muted { "and " (changes.len() - LISTED_CELLS) " more" } }
         }
+    }
+}
+
+/// Returns what a change does to a permission.
+fn kind(change: &CellChange) -> &'static str {
+    match (change.before, change.after) {
+        (None, _) => "+ gained",
+        (_, None) => "− lost",
+        _ if change.is_gain() => "+ wider scope",
+        _ => "− narrower scope",
     }
 }

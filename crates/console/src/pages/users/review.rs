@@ -65,7 +65,7 @@ pub(crate) async fn change(sent: Submitted<AssignLevels, Form>) -> Result<Either
     let users = users(fields);
     let outcome = match form.parse(page, &users, &levels) {
         Err(problems) => Outcome::Invalid(problems),
-        Ok(change) => match form.reviewed_versions() {
+        Ok(change) => match form.reviewed_versions(&users) {
             None => again(page, change, "The form has changed since the review.").await?,
             Some(versions) => {
                 let changed: Vec<_> = change.add.iter().chain(&change.remove).map(|pair| pair.user.id).collect();
@@ -215,7 +215,7 @@ fn controls(
             @if form.operation == Operation::Add { (period_controls(&form.starts, &form.ends, problems)) }
             div.buttons {
                 @if let Outcome::Effect(Reviewed { versions, .. }) = outcome {
-                    input type="hidden" name="reviewed" value=(form.reviewed_at(*versions));
+                    input type="hidden" name="reviewed" value=(form.reviewed_at(*versions, sent));
                     button.primary type="submit" formaction=(company_path(company, "users/change")) {
                         @match form.operation { Operation::Add => "Add the level", Operation::Remove => "Remove the level" }
                     }

@@ -143,6 +143,13 @@ async fn a_change_is_made_only_as_it_was_reviewed() {
     let other = [&of(&admin)[..], &reviewed].concat();
     let page = content(&scene.send(&scene.admin, "users/change", &other).await.expect(409));
     assert_contains(&page, &["The form has changed since the review.", "1 user affected.", "Add the level</button>"]);
+    let another = new_user().to_string();
+    let with_another = [&of(&member)[..], &[("user", another.as_str())], &reviewed].concat();
+    let removing = [&[("do", "remove")], &of(&member)[1..], &reviewed].concat();
+    for changed in [with_another, removing] {
+        let page = scene.send(&scene.admin, "users/change", &changed).await.expect(409);
+        assert!(!content(&page).contains("was changed."), "{}", page.text());
+    }
     let never = content(&scene.send(&scene.admin, "users/change", &of(&member)).await.expect(409));
     assert_contains(&never, &["The form has changed since the review."]);
     assert!(!scene.sees(user, "/home").await);

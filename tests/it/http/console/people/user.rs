@@ -19,7 +19,11 @@ async fn each_permission_names_the_levels_that_decide_it() {
     );
     assert_contains(row(&page, "<bdi>Dashboard</bdi>"), &["Allowed", "<bdi>Member</bdi>"]);
     assert_contains(row(&page, "<bdi>Read</bdi> · <bdi>Read</bdi>"), &["Allowed", "company", "<bdi>Member</bdi>"]);
-    assert_contains(row(&page, "<bdi>Read</bdi> · <bdi>Delete</bdi>"), &["Denied", "No explicit allow permission"]);
+    assert_contains(
+        row(&page, "<bdi>Read</bdi> · <bdi>Delete</bdi>"),
+        &["Denied", "No explicit allow permission", "<code><bdi>general.read</bdi></code>"],
+    );
+    assert_contains(&page, &["It is listed if a level has a rule for it"]);
     let denied = scene.read(&format!("{path}?show=denied&q=home")).await;
     assert_contains(&denied, &["1 permission", "<bdi>Home</bdi>"]);
     assert_contains(

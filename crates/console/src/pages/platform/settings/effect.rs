@@ -58,8 +58,8 @@ impl Effect<'_> {
                     thead {
                         tr {
                             th scope="col" { "Permission" }
-                            th.number scope="col" { "Users who lose it" }
-                            th.number scope="col" { "Users who gain it" }
+                            th.number scope="col" { "Users who lose it or a part of its scope" }
+                            th.number scope="col" { "Users who gain it or a wider scope" }
                         }
                     }
                     tbody {
