@@ -28,7 +28,7 @@ async fn a_newcomer_signs_in_with_one_click_and_sees_the_company() {
 }
 
 /// The pages of the demo company, with their names in the screenshots.
-const PAGES: [(&str, &str); 17] = [
+const PAGES: [(&str, &str); 18] = [
     ("companies", "/companies"),
     ("overview", "/companies/{company}"),
     ("levels", "/companies/{company}/levels"),
@@ -38,12 +38,13 @@ const PAGES: [(&str, &str); 17] = [
     ("user", "/companies/{company}/users/c0ffee00-0000-4000-8000-00000000000b"),
     ("why", "/companies/{company}/why?user=c0ffee00-0000-4000-8000-00000000000b&view=/admin/user-levels"),
     ("why-no-levels", "/companies/{company}/why?user=c0ffee00-0000-4000-8000-0000000000ff&view=/home"),
+    ("why-choice-of-users", "/companies/{company}/why?user=m&view=/home"),
     ("who-can", "/companies/{company}/who-can?view=/dashboard"),
     ("view-as", "/companies/{company}/view-as?user=c0ffee00-0000-4000-8000-00000000000c"),
     ("audit", "/companies/{company}/audit"),
     ("audit-no-match", "/companies/{company}/audit?action=company.erased"),
     ("audit-not-valid", "/companies/{company}/audit?by=x&from=y"),
-    ("audit-of-the-platform", "/audit"),
+    ("forbidden", "/audit"),
     ("search", "/companies/{company}/search?q=user"),
     ("not-found", "/companies/{company}/nothing"),
 ];
