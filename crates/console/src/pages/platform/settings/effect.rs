@@ -2,10 +2,9 @@
 
 use iam_application::PreviewPage;
 use iam_domain::escalation::Cell;
-use iam_domain::{Catalog, CellChange, CellCounts, CompanyId, Versions};
+use iam_domain::{Catalog, CellChange, CellCounts, CompanyId};
 use maud::{Markup, html};
 
-use crate::error::PageError;
 use crate::pages::users::effect::{People, cell_name};
 use crate::pages::users::person::{person, user_path};
 use crate::quantity::count;
@@ -15,12 +14,6 @@ const LISTED_CELLS: usize = 100;
 
 /// Maximum number of users that a review names.
 pub(super) const LISTED_USERS: u64 = 20;
-
-/// Parses the versions that a review was computed from. The change is made only at these versions, so that it has the effect
-/// that was reviewed.
-pub(super) fn reviewed(versions: &str) -> Result<Versions, PageError> {
-    Versions::parse(versions).ok_or_else(|| PageError::Invalid("The form contains no review".to_owned()))
-}
 
 /// The effect of a change to a company, and what its parts are called.
 pub(super) struct Effect<'a> {
