@@ -58,7 +58,7 @@ async fn measure(database: &Database, program: &Path, users: usize) -> Result<Ve
     let api = Api::start(program, Signer::hs256(), 2, Some(&statements.url))?;
     let levels = api.prepare().await?;
     let member = levels.last().ok_or("no levels")?;
-    database.execute(&fill(member, users)).await?;
+    database.execute(&fill(member, users, LEVELS)).await?;
     let authorization = api.super_admin()?;
     let mut connection = Connection::open(api.server.address).await?;
     let mut rows = Vec::new();
@@ -115,9 +115,9 @@ async fn requests(api: &Api, authorization: &str, level: &str) -> Result<Vec<Mea
     ])
 }
 
-/// Returns the SQL that copies the level `member` until there are [`LEVELS`] levels, and assigns two levels to each of the
+/// Returns the SQL that copies the level `member` until there are this many levels, and assigns two levels to each of the
 /// users.
-fn fill(member: &str, users: usize) -> String {
+pub(crate) fn fill(member: &str, users: usize, levels: usize) -> String {
     let copy = |table: &str| {
         format!(
             "INSERT INTO {table} SELECT (jsonb_populate_record(
@@ -138,7 +138,7 @@ fn fill(member: &str, users: usize) -> String {
         INSERT INTO user_levels SELECT (jsonb_populate_record(
                 level, jsonb_build_object('id', gen_random_uuid(), 'name', 'Level ' || n)
             )).* FROM user_levels AS level, generate_series(
-                (SELECT count(*) FROM user_levels WHERE company_id = '{COMPANY}') + 1, {LEVELS}
+                (SELECT count(*) FROM user_levels WHERE company_id = '{COMPANY}') + 1, {levels}
             ) AS n WHERE level.id = '{member}';
         {views}
         {features}
@@ -146,7 +146,7 @@ fn fill(member: &str, users: usize) -> String {
             SELECT md5('user ' || n)::uuid, level.id, '{COMPANY}' FROM generate_series(1, {users}) AS n, (
                 SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM user_levels WHERE company_id = '{COMPANY}'
             ) AS level
-            WHERE place IN (n % {SETS} % {LEVELS}, (n % {SETS} / {LEVELS} + n % {SETS} * 7 + 1) % {LEVELS});
+            WHERE place IN (n % {SETS} % {levels}, (n % {SETS} / {levels} + n % {SETS} * 7 + 1) % {levels});
         UPDATE company_states SET version = version + 1 WHERE company_id = '{COMPANY}';
         ANALYZE;",
         views = copy("user_level_view_permissions"),

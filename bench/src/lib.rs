@@ -9,6 +9,7 @@ pub mod clock;
 pub mod cluster;
 pub mod collector;
 pub mod commits;
+pub mod console;
 pub mod data;
 pub mod decisions;
 pub mod fairness;

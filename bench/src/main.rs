@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use iam_bench::report::{Report, Row};
 use iam_bench::{
-    Result, admin, bare, bounds, commits, decisions, fairness, http, memory, moving, original, postgres, progress,
-    scale, sizing, states,
+    Result, admin, bare, bounds, commits, console, decisions, fairness, http, memory, moving, original, postgres,
+    progress, scale, sizing, states,
 };
 
 /// The global allocator: the same as that of the server, because decisions are measured in this process.
@@ -51,7 +51,7 @@ struct Options {
 }
 
 /// The names of all sections, in the order of the report. `--filter` selects some of them.
-const SECTIONS: [&str; 18] = [
+const SECTIONS: [&str; 19] = [
     "decisions",
     "users",
     "memory",
@@ -66,6 +66,7 @@ const SECTIONS: [&str; 18] = [
     "bounds",
     "fairness",
     "admin",
+    "console",
     "states",
     "original",
     "scale",
@@ -89,6 +90,7 @@ impl Options {
             "bounds" => bounds::bounds(&self.server).await,
             "fairness" => fairness::fairness(&self.database_url, &self.server).await,
             "admin" => admin::admin(&self.database_url, &self.server).await,
+            "console" => console::console(&self.database_url, &self.server).await,
             "states" => states::states().await,
             "original" => original::original(&self.database_url).await,
             "scale" => scale::scale(&self.server).await,

@@ -42,7 +42,7 @@ const PAGES: [(&str, &str); 16] = [
     ("view-as", "/companies/{company}/view-as?user=c0ffee00-0000-4000-8000-00000000000c"),
     ("audit", "/companies/{company}/audit"),
     ("audit-no-match", "/companies/{company}/audit?action=company.erased&by=x"),
-    ("audit-of-the-platform", "/audit"),
+    ("forbidden", "/audit"),
     ("search", "/companies/{company}/search?q=user"),
     ("not-found", "/companies/{company}/nothing"),
 ];

@@ -9,7 +9,7 @@ use crate::page::{assert_sound, click, present, screenshot, text};
 use crate::service::{COMPANY, Demo};
 
 /// The pages, with their names in the screenshots.
-const PAGES: [(&str, &str); 15] = [
+const PAGES: [(&str, &str); 16] = [
     ("company-new", "/companies/new"),
     ("settings", "/companies/{company}/settings"),
     ("ceilings", "/companies/{company}/settings/ceilings"),
@@ -24,6 +24,7 @@ const PAGES: [(&str, &str); 15] = [
     ("api-keys", "/api-keys"),
     ("api-key-new", "/api-keys/new"),
     ("issuers", "/issuers"),
+    ("platform-audit", "/audit"),
     ("health", "/health"),
 ];
 

@@ -186,12 +186,14 @@ fn credentials(config: &mut ServiceConfig) {
 fn catalog(config: &mut ServiceConfig) {
     use pages::platform::catalog::{features, menu, menu_items, modules, order, sub_items, views};
     config
-        .route("/catalog", web::get().to(views::list))
-        .route("/catalog/views", web::get().to(views::list))
-        .route("/catalog/features", web::get().to(features::list))
-        .route("/catalog/modules", web::get().to(modules::list))
-        .route("/catalog/menu", web::get().to(menu::show))
-        .route("/catalog/menu/move", web::post().to(order::change));
+        .service(page("/catalog", views::list))
+        .service(page_with_form("/catalog/views", views::list, editor::create::<views::Views>))
+        .service(page_with_form("/catalog/features", features::list, editor::create::<features::Features>))
+        .service(page_with_form("/catalog/modules", modules::list, editor::create::<modules::Modules>))
+        .service(page("/catalog/menu", menu::show))
+        .service(form("/catalog/menu/move", order::change))
+        .service(form("/catalog/menu-items", editor::create::<menu_items::MenuItems>))
+        .service(form("/catalog/sub-items", editor::create::<sub_items::SubItems>));
     entries::<views::Views>(config);
     entries::<features::Features>(config);
     entries::<modules::Modules>(config);
@@ -199,16 +201,14 @@ fn catalog(config: &mut ServiceConfig) {
     entries::<sub_items::SubItems>(config);
 }
 
-/// Mounts the forms of a kind of entries of the catalog.
+/// Mounts the pages and forms of the entries of a kind.
 fn entries<K: Kind>(config: &mut ServiceConfig) {
-    let path = |page: &str| format!("/catalog/{}{page}", K::SEGMENT);
+    let path = |page: &str| format!("/catalog/{}/{page}", K::SEGMENT);
     config
-        .route(&path(""), web::post().to(editor::create::<K>))
-        .route(&path("/new"), web::get().to(editor::new::<K>))
-        .route(&path("/{id}"), web::get().to(editor::show::<K>))
-        .route(&path("/{id}"), web::post().to(editor::update::<K>))
-        .route(&path("/{id}/delete"), web::post().to(editor::delete::<K>))
-        .route(&path("/{id}/{part}"), web::post().to(editor::set_content::<K>));
+        .service(page(&path("new"), editor::new::<K>))
+        .service(page_with_form(&path("{id}"), editor::show::<K>, editor::update::<K>))
+        .service(form(&path("{id}/delete"), editor::delete::<K>))
+        .service(form(&path("{id}/{part}"), editor::set_content::<K>));
 }
 
 async fn not_found() -> HttpResponse {

@@ -66,7 +66,7 @@ async fn super_admins_see_the_figures_of_the_replica() {
             "at most 37 ms",
             // 890 hits, and 10 requests that waited.
             "98.9 %",
-            "10 of 900 requests",
+            "10 of 900 requests waited",
             // 800 hits in the last five seconds.
             "160 per second",
             "3 in use",
@@ -94,7 +94,8 @@ async fn a_chart_states_its_values_as_text_and_has_gaps_where_there_are_none() {
 #[actix_web::test]
 async fn a_replica_without_figures_and_with_data_in_memory_says_so() {
     let page = page(FixedFigures::default()).await;
-    assert_contains(&page, &["No values yet", "The data is in memory", "No statement was executed"]);
+    assert_contains(&page, &["No values yet", "so each change applies at once", "so there are no connections"]);
+    assert_contains(&page, &["so there are no storage operations"]);
 }
 
 #[actix_web::test]

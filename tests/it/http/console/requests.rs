@@ -52,7 +52,9 @@ async fn a_wrong_method_is_refused_with_the_methods_that_are_allowed() {
     for (method, path, allowed) in [
         (Method::GET, "/console/sign-in/token", "POST"),
         (Method::GET, "/console/sign-out", "POST"),
-        (Method::POST, "/console/companies", "GET, HEAD"),
+        (Method::POST, "/console/companies/options", "GET, HEAD"),
+        (Method::GET, "/console/catalog/menu/move", "POST"),
+        (Method::PUT, "/console/catalog/views", "GET, HEAD, POST"),
         (Method::DELETE, levels.as_str(), "GET, HEAD, POST"),
     ] {
         let answer = browser.send(method, path, &[("sec-fetch-site", "same-origin")], None).await.expect(405);

@@ -12,15 +12,21 @@ pub(super) fn charts(history: &[Figures]) -> Markup {
     html! {
         ul.cards.charts {
             (lease(history).show())
-            (revocations(history).show())
+            @match pool(history) {
+                Some(pool) => { (revocations(history).show()) (pool.show()) },
+                None => {
+                    (without_values("Delay of revocations", "The data is in memory, so each change applies at once."))
+                    (without_values("Connection pool", "The data is in memory, so there are no connections."))
+                },
+            }
             (hits(history).show())
             (requests(history).show())
-            @match pool(history) {
-                Some(pool) => (pool.show()),
-                None => li.card { h2 { "Connection pool" } p.muted { "The data is in memory, so there are no connections." } },
-            }
         }
     }
+}
+
+fn without_values(title: &str, reason: &str) -> Markup {
+    html! { li.card { h2 { (title) } p.muted { (reason) } } }
 }
 
 /// Returns a duration in the unit that people read best.
@@ -73,7 +79,7 @@ fn hits(history: &[Figures]) -> Chart {
     let values: Vec<_> = differences(history).map(ratio).collect();
     let (all, waited) = differences(history).fold((0.0, 0.0), |(all, waited), (h, m, _)| (all + h + m, waited + m));
     let latest = ratio((all - waited, waited, 0.0)).map_or_else(|| "No requests".to_owned(), percent);
-    let note = format!("{waited:.0} of {all:.0} requests waited for the database.");
+    let note = format!("{waited:.0} of {all:.0} requests waited until the data was read.");
     Chart { title: "Hit ratio of the cache", latest, note, form: Form::Line, values, top: 1.0, format: percent }
 }
 

@@ -10,7 +10,7 @@ use crate::quantity::count;
 const LISTED: usize = 12;
 
 /// Returns the table of the operations with the slowest calls.
-pub(super) fn operations(mut recent: RecentOperations) -> Markup {
+pub(super) fn operations(mut recent: RecentOperations, is_in_memory: bool) -> Markup {
     recent.operations.sort_by(|a, b| b.p99.cmp(&a.p99).then_with(|| a.operation.cmp(b.operation)));
     let slowest = recent.operations.first().map_or(0.0, |first| first.p99.as_secs_f64());
     let others = recent.operations.len().saturating_sub(LISTED);
@@ -18,7 +18,12 @@ pub(super) fn operations(mut recent: RecentOperations) -> Markup {
         section {
             h2 { "Slowest storage operations" }
             @if recent.operations.is_empty() {
-                div.empty { p { "No statement was executed in the last minutes." } }
+                div.empty {
+                    p {
+                        @if is_in_memory { "The data is in memory, so there are no storage operations to measure." }
+                        @else { "No storage operation was called in the last minutes." }
+                    }
+                }
             } @else {
                 div.scroll {
                     table {

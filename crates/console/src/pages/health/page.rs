@@ -28,7 +28,7 @@ pub(crate) async fn show(person: SignedIn) -> Result<Page, PageError> {
     let figures = figures(&person, 0).await?;
     person.page("Health", Section::Health, |_| {
         html! {
-            header { h1 { "Health" } p.muted { "Of one replica: the one that answers" } }
+            header { h1 { "Health" } p.muted { "This replica only" } }
             (figures)
         }
     })
@@ -43,6 +43,8 @@ async fn figures(person: &SignedIn, refreshes: u32) -> Result<Markup, PageError>
     person.authorize_on_platform(Requirement::SuperAdmin).await?;
     let services = &person.console.services;
     let (readiness, source) = (services.probe.readiness(), &services.figures);
+    let history = source.history();
+    let is_in_memory = history.last().is_none_or(|latest| latest.pool.is_none());
     let next = refreshes.saturating_add(1);
     let path = (next <= REFRESHES).then(|| format!("{PATH}/health/figures?n={next}"));
     Ok(html! {
@@ -55,8 +57,8 @@ async fn figures(person: &SignedIn, refreshes: u32) -> Result<Markup, PageError>
             @if path.is_none() {
                 div.notice { p { "The page is no longer refreshed. " a href={ (PATH) "/health" } { "Refresh it again" } "." } }
             }
-            (charts(&source.history()))
-            (operations(source.operations()))
+            (charts(&history))
+            (operations(source.operations(), is_in_memory))
         }
     })
 }

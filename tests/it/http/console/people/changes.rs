@@ -147,8 +147,7 @@ async fn a_change_is_made_only_as_it_was_reviewed() {
     let with_another = [&of(&member)[..], &[("user", another.as_str())], &reviewed].concat();
     let removing = [&[("do", "remove")], &of(&member)[1..], &reviewed].concat();
     for changed in [with_another, removing] {
-        let page = scene.send(&scene.admin, "users/change", &changed).await.expect(409);
-        assert!(!content(&page).contains("was changed."), "{}", page.text());
+        scene.send(&scene.admin, "users/change", &changed).await.expect(409);
     }
     let never = content(&scene.send(&scene.admin, "users/change", &of(&member)).await.expect(409));
     assert_contains(&never, &["The form has changed since the review."]);
