@@ -14,7 +14,7 @@ use super::draft::{
     CHOICES, Difference, HIDE, differences, field_of, hidden_fields, may_have_ceilings, parse, rebased, requested,
     value_of,
 };
-use super::effect::{Effect, LISTED_USERS};
+use super::effect::{Effect, LISTED_USERS, row_of};
 use crate::authorized::{Authorized, Submitted, SuperAdmin};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field};
@@ -290,6 +290,8 @@ fn confirmation(company: CompanyId, hidden: &Markup, may_save: bool, csrf: &str)
 }
 
 fn difference_table(catalog: &Catalog, caption: &str, differences: &[Difference]) -> Markup {
+    let mut differences: Vec<_> = differences.iter().collect();
+    differences.sort_by_cached_key(|difference| row_of(catalog, &difference.cell));
     html! {
         @if differences.is_empty() {
             p { strong { "The ceilings stay the same." } }
@@ -299,7 +301,7 @@ fn difference_table(catalog: &Catalog, caption: &str, differences: &[Difference]
                     caption { (caption) }
                     thead { tr { th scope="col" { "Permission" } th scope="col" { "Before" } th scope="col" { "After" } } }
                     tbody {
-                        @for Difference { cell, before, after } in differences {
+                        @for Difference { cell, before, after } in &differences {
                             tr { th scope="row" { (cell_name(catalog, cell)) } td { (before) } td { strong { (after) } } }
                         }
                     }
