@@ -91,6 +91,7 @@ async fn a_new_key_is_shown_with_a_button_that_copies_it() {
     open(&browser, &service, "/api-keys/new").await;
     let name = browser.find(fantoccini::Locator::Css("input[name=name]")).await.unwrap();
     name.send_keys("Browser").await.unwrap();
+    click(&browser, "input[name=valid_for][value=all]").await;
     click(&browser, "main button.primary").await;
     assert!(text(&browser, "#key").await.starts_with("iam_"));
     present(&browser, "button[data-copy]:not([hidden])").await;
@@ -125,18 +126,25 @@ async fn menu_items_are_moved_by_keyboard_and_by_dragging() {
     let browser = driver.browser().await;
     service.sign_in(&browser, "Super admin").await;
     open(&browser, &service, "/catalog/menu").await;
-    let before = labels(&browser).await;
-    let mut swapped = before.clone();
-    swapped.swap(0, 1);
+    let mut order = labels(&browser).await;
+    order.swap(0, 1);
 
     let focus = "document.querySelector('ol.tree > li > .entry button[value=down]').focus()";
     browser.execute(focus, Vec::new()).await.unwrap();
     let enter = char::from(Key::Enter).to_string();
     browser.active_element().await.unwrap().send_keys(&enter).await.unwrap();
-    wait_for(&browser, &swapped).await;
+    wait_for(&browser, &order).await;
+    assert!(text(&browser, "main .notice").await.contains("is now 2 of"));
+    assert_sound(&browser, "the menu after a move").await;
+    screenshot(&browser, "menu-moved").await;
+    // The focus is still on the button of the moved entry.
+    browser.active_element().await.unwrap().send_keys(&enter).await.unwrap();
+    order.swap(1, 2);
+    wait_for(&browser, &order).await;
 
     browser.execute(DRAG, Vec::new()).await.unwrap();
-    wait_for(&browser, &before).await;
+    order.swap(0, 1);
+    wait_for(&browser, &order).await;
     assert_sound(&browser, "the menu after moves").await;
     browser.close().await.unwrap();
 }

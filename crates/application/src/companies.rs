@@ -1,6 +1,6 @@
 //! Reads of companies: a company with its details, modules and counts.
 
-use iam_domain::{CompanyDetails, CompanyId, GrantedModule, Quota, Timestamp};
+use iam_domain::{CompanyDetails, CompanyId, GrantedModule, Quota, Timestamp, Versions};
 use iam_storage::Reader;
 
 use crate::{Application, Failure};
@@ -55,6 +55,15 @@ impl Application {
     pub async fn company_details(&self, id: CompanyId) -> Result<CompanyDetails, Failure> {
         let state = self.reader().company_states().read(id).await?.filter(|state| state.erased_at.is_none());
         state.map(|state| state.details).ok_or(Failure::NotFound(COMPANY))
+    }
+
+    /// Returns the current versions of the catalog and, if one is given, of a company.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Failure::Unavailable`] if the storage cannot be read.
+    pub async fn versions(&self, company: Option<CompanyId>) -> Result<Versions, Failure> {
+        Ok(self.reader().company_states().versions(company).await?)
     }
 
     /// Returns a company.

@@ -72,11 +72,11 @@ pub use changes::{
     AssignUserLevels, AssignedLevels, ChangeFeaturePermissions, ChangeViewPermissions, CreateApiKey, CreateCompany,
     CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem, CreateUserLevel, CreateView, CreatedUserLevel,
     CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem, DeleteUserLevel, DeleteView,
-    EditAssignments, EditedAssignments, LevelOfUser, NewFeaturePermission, NewViewPermission, ProvisionCompany,
-    Provisioned, ProvisionedAdmin, RemoveUser, ReplacedMatrix, RequestedCells, RequestedLevels, RevokeApiKey,
-    SetCompanyCeilings, SetCompanyModules, SetCompanyQuotas, SetFeatureViews, SetModuleFeatures, SetModuleViews,
-    SetUserProfile, SwitchCompanyModule, SwitchedModule, UpdateCompany, UpdateFeature, UpdateMenuItem, UpdateModule,
-    UpdateSubMenuItem, UpdateUserLevel, UpdateView,
+    EditAssignments, EditedAssignments, HOW_TO_UNGATE, LevelOfUser, NewFeaturePermission, NewViewPermission,
+    OrderMenuItems, OrderSubMenuItems, ProvisionCompany, Provisioned, ProvisionedAdmin, RemoveUser, ReplacedMatrix,
+    RequestedCells, RequestedLevels, RevokeApiKey, SetCompanyCeilings, SetCompanyModules, SetCompanyQuotas,
+    SetFeatureViews, SetModuleFeatures, SetModuleViews, SetUserProfile, SwitchCompanyModule, SwitchedModule,
+    UpdateCompany, UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
 };
 pub use companies::Company;
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};

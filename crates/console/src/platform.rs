@@ -62,12 +62,6 @@ impl<P: Policy> OnPlatform<P> {
         self.person.context()
     }
 
-    /// Charges further requests to the budget of the person, for a form that makes several changes.
-    pub(crate) fn charge(&self, requests: usize) {
-        let requests = u32::try_from(requests).unwrap_or(u32::MAX);
-        self.application().budgets().charge(self.person.caller(), requests);
-    }
-
     /// Executes a change. Compilation fails if the policy and the change have different requirements.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! Changes to the menu, which require super admin rights. A menu item is owned by one company, or is common to all
 //! companies.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use iam_domain::{
     Caller, CompanyId, FeatureId, FeatureKey, Icon, Label, MenuItem, MenuItemId, Priority, SubMenuItem, SubMenuItemId,
@@ -146,6 +148,8 @@ pub struct DeleteMenuItem {
     pub owner: Option<CompanyId>,
     /// The item to delete.
     pub id: MenuItemId,
+    /// The sub-items that the caller knows. If the item has others, nothing is deleted. `None` if it may have any.
+    pub known_sub_items: Option<BTreeSet<SubMenuItemId>>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
@@ -167,6 +171,12 @@ impl Change for DeleteMenuItem {
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
         let item = tx.menu_items().find_by_id(self.owner, self.id).await?.ok_or(Failure::NotFound(MENU_ITEM))?;
         self.if_match.check(&item)?;
+        if let Some(known) = &self.known_sub_items {
+            let sub_items = tx.sub_menu_items().find_by_menu_id(self.owner, self.id).await?;
+            if sub_items.iter().any(|sub_item| !known.contains(&sub_item.id)) {
+                return Err(Failure::PreconditionFailed);
+            }
+        }
         tx.menu_items_mut().delete(self.owner, self.id).await?;
         Ok(())
     }

@@ -9,6 +9,7 @@ mod directory;
 pub(crate) mod features;
 mod matrices;
 pub(crate) mod menu;
+mod menu_order;
 pub(crate) mod modules;
 mod profiles;
 mod quotas;
@@ -33,7 +34,8 @@ pub use matrices::{
 pub use menu::{
     CreateMenuItem, CreateSubMenuItem, DeleteMenuItem, DeleteSubMenuItem, UpdateMenuItem, UpdateSubMenuItem,
 };
-pub use modules::{CreateModule, DeleteModule, SetModuleFeatures, SetModuleViews, UpdateModule};
+pub use menu_order::{OrderMenuItems, OrderSubMenuItems};
+pub use modules::{CreateModule, DeleteModule, HOW_TO_UNGATE, SetModuleFeatures, SetModuleViews, UpdateModule};
 pub use profiles::{RemoveUser, SetUserProfile};
 pub use quotas::SetCompanyQuotas;
 pub use user_levels::{CreateUserLevel, CreatedUserLevel, DeleteUserLevel, UpdateUserLevel};

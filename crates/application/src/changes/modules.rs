@@ -248,6 +248,10 @@ impl Change for SetModuleFeatures {
     }
 }
 
+/// How a client of the API confirms that views and features become available to all companies, or avoids it.
+pub const HOW_TO_UNGATE: &str =
+    "To confirm, set \"ungate\": true. To disable the module instead, update it with \"enabled\": false";
+
 /// Returns a [`Failure::Conflict`] if `opened` is not empty. `opened` lists the views and features that the change
 /// would make available to all companies without the caller's confirmation.
 fn check_no_gate_removed(opened: &[String]) -> Result<(), Failure> {
@@ -255,8 +259,7 @@ fn check_no_gate_removed(opened: &[String]) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Conflict(format!(
-        "This change would make the following available to every company: {}. To confirm, set \"ungate\": true. To \
-         disable the module instead, update it with \"enabled\": false",
+        "This change would make the following available to every company: {}. {HOW_TO_UNGATE}",
         opened.join(", ")
     )))
 }

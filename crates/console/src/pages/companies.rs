@@ -32,7 +32,7 @@ pub(crate) struct Search {
     #[serde(default)]
     status: String,
     cursor: Option<String>,
-    /// The name of the company that was just erased.
+    /// Set after a company was erased.
     #[serde(default)]
     erased: String,
 }
@@ -87,8 +87,8 @@ pub(crate) async fn list(person: SignedIn, search: Query<Search>) -> Result<Page
                     div.actions { a.button.primary href={ (PATH) "/companies/new" } { "New company" } }
                 }
             }
-            @if !search.erased.is_empty() {
-                div.notice role="status" { p { "The company " bdi { (search.erased) } " was erased." } }
+            @if search.erased == "1" {
+                div.notice role="status" { p { "The company was erased." } }
             }
             form.toolbar role="search" aria-label="List of companies" {
                 div {

@@ -210,7 +210,8 @@ pub(crate) async fn update_menu_item(call: Authorized<Platform, UpdateMenuItem>)
 
 impl Input for DeleteMenuItem {
     fn read(request: &mut RequestReader<'_>) -> Option<Self> {
-        Some(Self { owner: request.company(), id: request.path("id")?, if_match: request.if_match() })
+        let (owner, id) = (request.company(), request.path("id")?);
+        Some(Self { owner, id, known_sub_items: None, if_match: request.if_match() })
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use iam_application::Failure;
+use iam_application::{Failure, HOW_TO_UNGATE};
+use iam_domain::Versions;
 use maud::{Markup, html};
 
 use crate::error::PageError;
@@ -53,11 +54,22 @@ pub(crate) fn values<'a>(fields: &'a Fields, name: &'a str) -> impl Iterator<Ite
 pub(crate) fn refusal(failure: Failure) -> Result<Refused, PageError> {
     Refused::of(match failure {
         Failure::PreconditionFailed => Failure::Conflict(
-            "Another person has changed this since you opened the page. Compare it with the current data, and send it again"
+            "Another person has changed this since you opened the page. Compare your form with the current data before you \
+             send it again"
                 .to_owned(),
         ),
+        Failure::Conflict(message) => Failure::Conflict(message.replace(
+            HOW_TO_UNGATE,
+            "To confirm, check the box of the form. To disable the module instead, remove its check mark Enabled",
+        )),
         other => other,
     })
+}
+
+/// Parses the versions that a review was computed from. The change is made only at these versions, so that it has the effect
+/// that was reviewed.
+pub(crate) fn reviewed(versions: &str) -> Result<Versions, PageError> {
+    Versions::parse(versions).ok_or_else(|| PageError::Invalid("The form contains no review".to_owned()))
 }
 
 /// The kind of a control.

@@ -5,5 +5,6 @@ pub(crate) mod catalog;
 mod control;
 pub(crate) mod create;
 pub(crate) mod issuers;
+mod once;
 mod pager;
 pub(crate) mod settings;

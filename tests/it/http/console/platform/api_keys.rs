@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::scene::{Scene, assert_contains, content, row};
-use crate::support::api::{TestApi, both_adapters};
+use crate::support::api::{TestApi, both_adapters, new_company};
 use crate::support::console::form_token;
 
 /// The form of a new key.
@@ -26,6 +26,7 @@ both_adapters! {
         let fields = [
             ("name", "Billing"),
             ("role", "read"),
+            ("valid_for", "one"),
             ("company", company.as_str()),
             ("rate", "7"),
             ("expires", "2998-12-31T17:30"),
@@ -53,7 +54,7 @@ both_adapters! {
 
         let revoked = browser.submit(&path, &format!("{path}/revoke"), &[]).await.expect(303);
         let list = content(&browser.get(revoked.header("location").unwrap()).await.expect(200));
-        assert_contains(&list, &["The API key <bdi>Billing</bdi> was revoked."]);
+        assert_contains(&list, &["The API key was revoked."]);
         assert_contains(row(&list, "<bdi>Billing</bdi>"), &["Revoked"]);
         levels().await.expect(401);
         assert!(!content(&browser.get(&path).await.expect(200)).contains("<form"));
@@ -64,13 +65,13 @@ both_adapters! {
     async fn a_form_that_is_sent_twice_creates_one_key(api: TestApi) {
         let scene = Scene::new(api).await;
         let (api, browser) = (&scene.api, &scene.super_admin);
-        let fields = [("name", "Twice"), ("role", "check"), ("once", "a")];
+        let fields = [("name", "Twice"), ("role", "check"), ("valid_for", "all"), ("once", "a")];
         let key = key_on(&content(&browser.submit(FORM, KEYS, &fields).await.expect(201)));
         let again = content(&browser.submit(FORM, KEYS, &fields).await.expect(200));
         assert_contains(&again, &["API key already created", "<bdi>Twice</bdi>"]);
         assert!(!again.contains(key.rsplit('_').next().unwrap()), "{again}");
         assert_eq!(api.application.api_keys().await.unwrap().len(), 1);
-        let other = [("name", "Twice"), ("role", "check"), ("once", "b")];
+        let other = [("name", "Twice"), ("role", "check"), ("valid_for", "all"), ("once", "b")];
         browser.submit(FORM, KEYS, &other).await.expect(201);
         assert_eq!(api.application.api_keys().await.unwrap().len(), 2);
     }
@@ -80,7 +81,8 @@ both_adapters! {
 async fn a_refused_key_keeps_what_was_typed() {
     let scene = Scene::new(TestApi::memory().await).await;
     let browser = &scene.super_admin;
-    let fields = [("name", " "), ("role", "x"), ("company", "c"), ("rate", "0"), ("expires", "soon")];
+    let fields =
+        [("name", " "), ("role", "x"), ("valid_for", "one"), ("company", "c"), ("rate", "0"), ("expires", "soon")];
     let page = content(&browser.submit(FORM, KEYS, &fields).await.expect(422));
     assert_contains(
         &page,
@@ -90,7 +92,7 @@ async fn a_refused_key_keeps_what_was_typed() {
         &page,
         &["It must be a number between 1 and 1000000.", "It must be a date and a time", "value=\"soon\""],
     );
-    let past = [("name", "Old"), ("role", "check"), ("expires", "2020-01-01T00:00")];
+    let past = [("name", "Old"), ("role", "check"), ("valid_for", "all"), ("expires", "2020-01-01T00:00")];
     let page = content(&browser.submit(FORM, KEYS, &past).await.expect(409));
     assert_contains(&page, &["must be in the future", "value=\"Old\""]);
     assert_eq!(scene.api.application.api_keys().await.unwrap(), []);
@@ -125,4 +127,24 @@ async fn a_revocation_needs_the_token_and_the_right() {
     scene.admin.post(&path, &[("csrf", &token)]).await.expect(403);
     scene.admin.get(&format!("{KEYS}/{}", key.id)).await.expect(403);
     assert_eq!(scene.api.application.api_key(key.id).await.unwrap().revoked_at, None);
+}
+
+/// A key for all companies must be chosen, and a company must exist.
+#[actix_web::test]
+async fn a_key_states_what_it_is_valid_for() {
+    let scene = Scene::new(TestApi::memory().await).await;
+    let (browser, unknown) = (&scene.super_admin, new_company().to_string());
+    let form = content(&browser.get(FORM).await.expect(200));
+    assert!(!form.contains("name=\"valid_for\" value=\"all\" checked"), "{form}");
+    for (valid_for, company, problem) in [
+        ("", "", "Choose what the key is valid for."),
+        ("one", "", "It must be a valid UUID."),
+        ("one", unknown.as_str(), "There is no such company."),
+        ("all", &unknown, "It must be empty for a key of all companies."),
+    ] {
+        let fields = [("name", "Key"), ("role", "check"), ("valid_for", valid_for), ("company", company)];
+        let page = content(&browser.submit(FORM, KEYS, &fields).await.expect(422));
+        assert_contains(&page, &[problem]);
+    }
+    assert_eq!(scene.api.application.api_keys().await.unwrap(), []);
 }

@@ -20,7 +20,8 @@ both_adapters! {
         let page = content(&browser.get(&scene.path("settings")).await.expect(200));
         assert_contains(&page, &[&format!("value=\"{core}\" checked"), &format!("value=\"{risks}\"><span>")]);
 
-        let review = scene.send(browser, "settings/modules/review", &[("module", &risks)]).await.expect(200);
+        let fields = [("module", risks.as_str()), ("seen", &core)];
+        let review = scene.send(browser, "settings/modules/review", &fields).await.expect(200);
         let text = content(&review);
         assert_contains(&text, &["Nothing is changed yet.", "+ added: <bdi>Risks</bdi>", "− removed: <bdi>Core</bdi>"]);
         assert_contains(&text, &["No longer available", "<bdi>Home</bdi>", "Available from now on", "3 users affected."]);
@@ -33,7 +34,7 @@ both_adapters! {
         let before = modules().await;
         assert_eq!(before.len(), 1, "{before:?}");
 
-        let both = [("module", core.as_str()), ("module", risks.as_str())];
+        let both = [("module", core.as_str()), ("module", risks.as_str()), ("seen", core.as_str())];
         let review = scene.send(browser, "settings/modules/review", &both).await.expect(200);
         assert_contains(&content(&review), &["+ added: <bdi>Risks</bdi>", "<code><bdi>/modules/risks</bdi></code>"]);
         assert_eq!(modules().await, before);
@@ -43,7 +44,7 @@ both_adapters! {
 
         let switch = format!("off:{core}");
         let review = scene.send(browser, "settings/modules/review", &[("switch", &switch)]).await.expect(200);
-        assert_contains(&content(&review), &["Disable <bdi>Core</bdi> for this company", "− "]);
+        assert_contains(&content(&review), &["<h1><bdi>Disable Core for ", "<button class=\"danger\" type=\"submit\">Disable <bdi>Core</bdi>"]);
         confirm(&scene, &review).await.expect(303);
         let page = content(&browser.get(&scene.path("settings")).await.expect(200));
         assert_contains(&page, &["disabled for this company", &format!("value=\"on:{core}\"")]);
@@ -56,14 +57,19 @@ both_adapters! {
 async fn modules_that_another_person_has_changed_are_not_overwritten() {
     let scene = Scene::new(TestApi::memory().await).await;
     let (core, risks) = (scene.api.module_id("core").await, scene.api.module_id("risks").await);
-    let review = scene.send(&scene.super_admin, "settings/modules/review", &[("module", &core)]).await.expect(200);
+    let fields = [("module", core.as_str()), ("seen", &core)];
+    let review = scene.send(&scene.super_admin, "settings/modules/review", &fields).await.expect(200);
     let path = format!("/api/iam/companies/{}/modules", scene.company.id);
     let body = serde_json::json!({ "moduleIds": [core, risks] });
     scene.api.put(&path).by_super_admin().json(&body).send().await.expect(200);
     let refused = content(&confirm(&scene, &review).await.expect(409));
     assert_contains(
         &refused,
-        &["The modules are not saved.", "Another person has changed this", "− removed: <bdi>Risks</bdi>"],
+        &[
+            "The modules are not saved.",
+            "+ added by another person: <bdi>Risks</bdi>",
+            "The company keeps its modules.",
+        ],
     );
     assert_eq!(scene.api.application.company_modules(scene.company.id).await.unwrap().len(), 2);
 }
@@ -83,8 +89,9 @@ async fn unknown_modules_are_refused() {
 #[actix_web::test]
 async fn modules_are_saved_only_with_the_effect_that_was_reviewed() {
     let scene = Scene::new(TestApi::memory().await).await;
-    let risks = scene.api.module_id("risks").await;
-    let review = scene.send(&scene.super_admin, "settings/modules/review", &[("module", &risks)]).await.expect(200);
+    let (core, risks) = (scene.api.module_id("core").await, scene.api.module_id("risks").await);
+    let fields = [("module", risks.as_str()), ("seen", &core)];
+    let review = scene.send(&scene.super_admin, "settings/modules/review", &fields).await.expect(200);
     assert_contains(&content(&review), &["3 users affected."]);
     let level = scene.api.level_id(scene.company, "Member").await;
     scene.api.assign(scene.company, crate::support::api::new_user(), &[&level]).await;
@@ -92,4 +99,26 @@ async fn modules_are_saved_only_with_the_effect_that_was_reviewed() {
     assert_contains(&content(&again), &["The modules are not saved.", "4 users affected."]);
     confirm(&scene, &again).await.expect(303);
     scene.send(&scene.super_admin, "settings/modules", &[("module", &risks)]).await.expect(400);
+}
+
+/// A form that was filled before another person added a module does not remove this module.
+#[actix_web::test]
+async fn a_module_that_another_person_has_added_remains() {
+    let scene = Scene::new(TestApi::memory().await).await;
+    let (core, risks) = (scene.api.module_id("core").await, scene.api.module_id("risks").await);
+    let page = content(&scene.super_admin.get(&scene.path("settings")).await.expect(200));
+    let seen: Vec<_> = hidden_fields(&page).into_iter().filter(|(name, _)| name == "seen").collect();
+    assert_eq!(seen, [("seen".to_owned(), core.clone())]);
+    let ledger = scene.api.make("modules", None, serde_json::json!({ "name": "Ledger", "code": "ledger" })).await;
+    let path = format!("/api/iam/companies/{}/modules", scene.company.id);
+    let body = serde_json::json!({ "moduleIds": [core, ledger["id"]] });
+    scene.api.put(&path).by_super_admin().json(&body).send().await.expect(200);
+
+    let fields = [("module", core.as_str()), ("module", &risks), ("seen", &core)];
+    let review = scene.send(&scene.super_admin, "settings/modules/review", &fields).await.expect(409);
+    let text = content(&review);
+    assert_contains(&text, &["+ added by another person: <bdi>Ledger</bdi>", "+ added: <bdi>Risks</bdi>"]);
+    assert!(!text.contains("− removed"), "{text}");
+    confirm(&scene, &review).await.expect(303);
+    assert_eq!(scene.api.application.company_modules(scene.company.id).await.unwrap().len(), 3);
 }

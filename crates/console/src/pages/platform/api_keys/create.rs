@@ -1,17 +1,15 @@
 //! The form that creates an API key, and the page that shows the key. No other page shows it.
 
-use std::sync::Arc;
-
 use actix_web::http::StatusCode;
-use iam_application::{CreateApiKey, IdempotentRequest, RequestContext, request_digest};
-use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyPrefix, CompanyId, IdempotencyKey, Name, RequestRate, ServiceRole};
+use iam_application::{CreateApiKey, Failure};
+use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyPrefix, CompanyId, Name, RequestRate, ServiceRole};
 use iam_identity::NewApiKey;
 use maud::{Markup, html};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::super::control::{Control, Problems, optional, refusal, required};
+use super::super::once::{new_id, once, once_field};
 use super::state::{key_path, role_text};
 use crate::authorized::ManageCredentials;
 use crate::error::PageError;
@@ -23,11 +21,17 @@ use crate::platform::{OnPlatform, SubmittedOnPlatform};
 use crate::refusal::Refused;
 
 const NAME: Control = Control::line("name", "Name").required().hint("What uses the key, such as billing-worker.");
-const COMPANY: Control = Control::line("company", "Company (optional)")
-    .hint("The id of the only company that the key is valid for. Without it, the key is valid for all companies.");
+const COMPANY: Control = Control::line("company", "Company")
+    .hint("The id of the only company that the key is valid for. Empty if it is valid for all companies.");
 const RATE: Control = Control::line("rate", "Limit in cost units per second (optional)")
     .hint("Without it, the limit of all API keys applies.");
 const EXPIRES: Control = Control::time("expires", "Expires, in UTC (optional)");
+
+/// The value of the choice of one company.
+const ONE: &str = "one";
+
+/// The value of the choice of all companies.
+const ALL: &str = "all";
 
 const ROLES: [ServiceRole; 3] = [ServiceRole::Check, ServiceRole::Read, ServiceRole::Administer];
 
@@ -37,6 +41,8 @@ const ROLES: [ServiceRole; 3] = [ServiceRole::Check, ServiceRole::Read, ServiceR
 pub(crate) struct NewKey {
     name: String,
     role: String,
+    /// `one` if the key is valid for one company, and `all` if it is valid for all companies.
+    valid_for: String,
     company: String,
     rate: String,
     expires: String,
@@ -54,20 +60,19 @@ struct Creation {
 
 /// `GET /console/api-keys/new`
 pub(crate) async fn show(page: OnPlatform<ManageCredentials>) -> Result<Page, PageError> {
-    let once = Uuid::new_v4().to_string();
-    let typed = NewKey { role: ServiceRole::Check.to_string(), once, ..NewKey::default() };
+    let typed = NewKey { role: ServiceRole::Check.to_string(), once: new_id(), ..NewKey::default() };
     render(&page, &Creation { typed, ..Creation::default() })
 }
 
 /// `POST /console/api-keys`
 pub(crate) async fn create(sent: SubmittedOnPlatform<ManageCredentials, NewKey>) -> Result<Page, PageError> {
-    let SubmittedOnPlatform { page, form, .. } = sent;
+    let SubmittedOnPlatform { page, form, fields } = sent;
     let mut creation = Creation { typed: form, ..Creation::default() };
     let NewApiKey { prefix, digest, secret } = NewApiKey::generate().map_err(|error| PageError::internal(&error))?;
-    let Some(change) = creation.parse(prefix, digest) else {
+    let Some(change) = creation.parse(&page, prefix, digest).await? else {
         return Ok(render(&page, &creation)?.with_status(StatusCode::UNPROCESSABLE_ENTITY));
     };
-    match page.execute_in(creation.typed.context(page.context())?, change).await {
+    match page.execute_in(once(page.context(), &format!("{PATH}/api-keys"), &fields)?, change).await {
         Ok(done) if done.is_repeated => already_created(&page, &done.value),
         Ok(done) => Ok(created(&page, &done.value, &secret)?.with_status(StatusCode::CREATED)),
         Err(failure) => {
@@ -77,27 +82,18 @@ pub(crate) async fn create(sent: SubmittedOnPlatform<ManageCredentials, NewKey>)
     }
 }
 
-impl NewKey {
-    /// Marks the change as a repetition of every request with the same form.
-    fn context(&self, context: RequestContext) -> Result<RequestContext, PageError> {
-        let Self { name, role, company, rate, expires, once } = self;
-        let digest =
-            request_digest(None, [name, role, company, rate, expires, once].map(String::as_str).join("\0").as_bytes());
-        let key: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        let key = IdempotencyKey::parse(&format!("console-{key}")).map_err(|error| PageError::internal(&error))?;
-        let (method, path) = ("POST".to_owned(), format!("{PATH}/api-keys"));
-        let request = IdempotentRequest { actor: context.caller.actor(), key, method, path, digest };
-        Ok(RequestContext { idempotency: Some(Arc::new(request)), ..context })
-    }
-}
-
 impl Creation {
     /// Parses the form. If a field is not valid, `self` contains the reason afterwards.
-    fn parse(&mut self, prefix: ApiKeyPrefix, digest: ApiKeyDigest) -> Option<CreateApiKey> {
+    async fn parse(
+        &mut self,
+        page: &OnPlatform<ManageCredentials>,
+        prefix: ApiKeyPrefix,
+        digest: ApiKeyDigest,
+    ) -> Result<Option<CreateApiKey>, PageError> {
         let Self { typed, problems, .. } = self;
         let name = required(problems, "name", &typed.name, Name::parse);
         let role = required(problems, "role", &typed.role, |text| text.parse::<ServiceRole>());
-        let company = optional(problems, "company", &typed.company, |text| CompanyId::parse(&text));
+        let company = company(page, typed, problems).await?;
         let rate = optional(problems, "rate", &typed.rate, |text| {
             let rate = text.parse::<u32>().ok().and_then(|rate| RequestRate::new(rate).ok());
             rate.ok_or("must be a number between 1 and 1000000")
@@ -109,9 +105,34 @@ impl Creation {
                 None
             }
         };
-        let (name, role) = (name?, role?);
-        self.problems.is_empty().then_some(CreateApiKey { prefix, digest, name, role, company, rate, expires_at })
+        let is_valid = problems.is_empty();
+        let change = |(name, role)| CreateApiKey { prefix, digest, name, role, company, rate, expires_at };
+        Ok(name.zip(role).filter(|_| is_valid).map(change))
     }
+}
+
+/// Returns the company that the key is valid for. If the choice is not valid, `problems` contains the reason afterwards.
+async fn company(
+    page: &OnPlatform<ManageCredentials>,
+    typed: &NewKey,
+    problems: &mut Problems,
+) -> Result<Option<CompanyId>, PageError> {
+    match (typed.valid_for.as_str(), typed.company.trim().is_empty()) {
+        (ALL, true) => {}
+        (ALL, false) => drop(problems.insert("company", "It must be empty for a key of all companies.".to_owned())),
+        (ONE, _) => {
+            let Some(company) = required(problems, "company", &typed.company, |text| CompanyId::parse(&text)) else {
+                return Ok(None);
+            };
+            match page.application().company_details(company).await {
+                Ok(_) => return Ok(Some(company)),
+                Err(Failure::NotFound(_)) => drop(problems.insert("company", "There is no such company.".to_owned())),
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        _ => drop(problems.insert("valid_for", "Choose what the key is valid for.".to_owned())),
+    }
+    Ok(None)
 }
 
 fn render(page: &OnPlatform<ManageCredentials>, creation: &Creation) -> Result<Page, PageError> {
@@ -122,9 +143,10 @@ fn render(page: &OnPlatform<ManageCredentials>, creation: &Creation) -> Result<P
             @if let Some(refused) = refused { (refused.notice("The API key was not created.")) }
             form.panel.narrow method="post" action={ (PATH) "/api-keys" } {
                 (csrf_field(csrf))
-                input type="hidden" name="once" value=(typed.once);
+                (once_field(&typed.once))
                 (NAME.show(&typed.name, problems))
                 (role_control(&typed.role, problems))
+                (validity_control(&typed.valid_for, problems))
                 (COMPANY.show(&typed.company, problems))
                 (RATE.show(&typed.rate, problems))
                 (EXPIRES.show(&typed.expires, problems))
@@ -135,6 +157,21 @@ fn render(page: &OnPlatform<ManageCredentials>, creation: &Creation) -> Result<P
             }
         }
     })
+}
+
+fn validity_control(selected: &str, problems: &Problems) -> Markup {
+    html! {
+        fieldset.boxes {
+            legend { "Valid for" }
+            @for (value, label) in [(ONE, "One company"), (ALL, "All companies and the platform")] {
+                label.check {
+                    input type="radio" name="valid_for" value=(value) checked[value == selected] required;
+                    span { (label) }
+                }
+            }
+            @if let Some(problem) = problems.get("valid_for") { p.error { (problem) } }
+        }
+    }
 }
 
 fn role_control(selected: &str, problems: &Problems) -> Markup {

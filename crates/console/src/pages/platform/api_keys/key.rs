@@ -5,7 +5,6 @@ use actix_web::web::Path;
 use iam_application::RevokeApiKey;
 use iam_domain::{ApiKey, ApiKeyId, Timestamp};
 use maud::{Markup, html};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::state::{Companies, State, companies_of, key_path, role_text, valid_for};
@@ -49,10 +48,8 @@ pub(crate) async fn revoke(
     path: Path<String>,
 ) -> Result<HttpResponse, PageError> {
     let (page, id) = (sent.page, parse(&path)?);
-    let key = page.application().api_key(id).await?;
     page.execute(RevokeApiKey { id }).await?;
-    let name = utf8_percent_encode(key.name.as_str(), NON_ALPHANUMERIC);
-    Ok(see_other(&format!("{PATH}/api-keys?revoked={name}")))
+    Ok(see_other(&format!("{PATH}/api-keys?revoked=1")))
 }
 
 fn facts(key: &ApiKey, companies: &Companies) -> Markup {

@@ -21,7 +21,7 @@ pub(crate) struct Search {
     q: String,
     state: String,
     page: usize,
-    /// The name of the key that was just revoked.
+    /// Set after a key was revoked.
     revoked: String,
 }
 
@@ -42,8 +42,8 @@ pub(crate) async fn show(page: OnPlatform<ManageCredentials>, search: Query<Sear
                 h1 { "API keys" }
                 div.actions { a.button.primary href={ (PATH) "/api-keys/new" } { "New API key" } }
             }
-            @if !search.revoked.is_empty() {
-                div.notice role="status" { p { "The API key " bdi { (search.revoked) } " was revoked." } }
+            @if search.revoked == "1" {
+                div.notice role="status" { p { "The API key was revoked." } }
             }
             (filters(&search))
             @if all.is_empty() {

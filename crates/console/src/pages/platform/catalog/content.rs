@@ -41,6 +41,15 @@ pub(crate) struct ContentForm {
     members: BTreeSet<String>,
     may_ungate: bool,
     refused: Option<Refused>,
+    /// What a refused form adds to the stored members, and what it removes from them.
+    differences: Differences,
+}
+
+/// The ids that a form adds and removes.
+#[derive(Default)]
+struct Differences {
+    added: BTreeSet<String>,
+    removed: BTreeSet<String>,
 }
 
 impl ContentForm {
@@ -82,6 +91,7 @@ impl ContentForm {
             members: members.iter().map(id).collect(),
             may_ungate: false,
             refused: None,
+            differences: Differences::default(),
         })
     }
 
@@ -97,8 +107,25 @@ impl ContentForm {
 
     /// Shows what was chosen when this form was refused, and the reason.
     pub(super) fn refuse(&mut self, not_set: NotSet) {
-        self.members = not_set.chosen.into_iter().collect();
+        let chosen: BTreeSet<_> = not_set.chosen.into_iter().collect();
+        let added = chosen.difference(&self.members).cloned().collect();
+        self.differences = Differences { added, removed: self.members.difference(&chosen).cloned().collect() };
+        self.members = chosen;
         self.refused = Some(not_set.refused);
+    }
+
+    /// Returns what the form changes, if it is saved again.
+    fn changed(&self) -> Markup {
+        let lists =
+            [("Added by your form", &self.differences.added), ("Removed by your form", &self.differences.removed)];
+        html! {
+            @for (title, ids) in lists {
+                @if !ids.is_empty() {
+                    p { strong { (title) ":" } }
+                    ul { @for candidate in self.candidates.iter().filter(|of| ids.contains(&of.id)) { li { (candidate.label) } } }
+                }
+            }
+        }
     }
 
     /// Returns the form.
@@ -108,7 +135,7 @@ impl ContentForm {
                 h2 #(self.part) { (self.title) " (" (self.members.len()) ")" }
                 (csrf_field(csrf))
                 input type="hidden" name="tag" value=(self.tag.as_str());
-                @if let Some(refused) = &self.refused { (refused.notice("This was not saved.")) }
+                @if let Some(refused) = &self.refused { (refused.notice("This was not saved.")) (self.changed()) }
                 @if self.candidates.is_empty() {
                     p.muted { "The catalog contains none." }
                 } @else {

@@ -3,16 +3,17 @@
 use actix_web::http::StatusCode;
 use actix_web::web::{Path, Query};
 use actix_web::{Either, HttpResponse};
-use iam_application::{Etag, Failure, IfMatch};
+use iam_application::{Etag, Failure, IfMatch, RequestContext};
 use iam_domain::CompanyId;
 use maud::{Markup, html};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::super::control::{Problems, refusal, values};
+use super::super::once::{ONCE, new_id, once, once_field};
+use super::conflict::differences;
 use super::content::{Chosen, MEMBER, NotSet, UNGATE};
 use super::frame::{Place, catalog_path, tab_path, tabs};
-use super::kind::Kind;
+use super::kind::{Goes, Kind, SEEN};
 use super::typed::Typed;
 use crate::authorized::SuperAdmin;
 use crate::error::PageError;
@@ -34,6 +35,8 @@ struct Outcome {
     typed: Option<Typed>,
     problems: Problems,
     refused: Option<Refused>,
+    /// The entry has changed since the form was filled.
+    is_outdated: bool,
     not_deleted: Option<Refused>,
     not_set: Option<NotSet>,
 }
@@ -44,24 +47,30 @@ pub(crate) async fn new<K: Kind>(
     place: Query<Place>,
     query: Query<Fields>,
 ) -> Result<Page, PageError> {
-    let outcome = Outcome { typed: Some(K::blank(&Typed::sent(&query))), ..Outcome::default() };
-    render_new::<K>(&page, place.owner()?, outcome).await
+    let (application, outcome) = (page.application(), Outcome::default());
+    let owner = place.owner(application).await?;
+    let choices = K::choices(application, owner).await?;
+    let typed = K::blank(&Typed::sent(&query), &choices).with(ONCE, new_id());
+    render_new::<K>(&page, owner, &choices, &Outcome { typed: Some(typed), ..outcome })
 }
 
 /// `POST /console/catalog/{kind}`
 pub(crate) async fn create<K: Kind>(sent: Sent, place: Query<Place>) -> Result<Either<Page, HttpResponse>, PageError> {
-    let (page, typed, owner) = (sent.page, Typed::sent(&sent.fields), place.owner()?);
+    let (page, typed) = (sent.page, Typed::sent(&sent.fields));
+    let owner = place.owner(page.application()).await?;
     let mut outcome = Outcome::default();
     let mut status = StatusCode::UNPROCESSABLE_ENTITY;
     if let Some(change) = K::creation(&typed, &mut outcome.problems, owner) {
-        match page.execute(change).await {
+        let context = once(page.context(), &catalog_path(K::SEGMENT, owner), &sent.fields)?;
+        match page.execute_in(context, change).await {
             Ok(done) => return Ok(Either::Right(saved::<K>(owner, K::id(&done.value)))),
             Err(failure) => outcome.refused = Some(refusal(failure)?),
         }
         status = StatusCode::CONFLICT;
     }
     outcome.typed = Some(typed);
-    Ok(Either::Left(render_new::<K>(&page, owner, outcome).await?.with_status(status)))
+    let choices = K::choices(page.application(), owner).await?;
+    Ok(Either::Left(render_new::<K>(&page, owner, &choices, &outcome)?.with_status(status)))
 }
 
 /// `GET /console/catalog/{kind}/{id}`
@@ -79,14 +88,18 @@ pub(crate) async fn update<K: Kind>(
     path: Path<String>,
     place: Query<Place>,
 ) -> Result<Either<Page, HttpResponse>, PageError> {
-    let (page, typed, owner, id) = (sent.page, Typed::sent(&sent.fields), place.owner()?, id_of::<K>(&path)?);
+    let (page, typed, id) = (sent.page, Typed::sent(&sent.fields), id_of::<K>(&path)?);
+    let owner = place.owner(page.application()).await?;
     let mut outcome = Outcome::default();
     let mut status = StatusCode::UNPROCESSABLE_ENTITY;
     let if_match = IfMatch::OneOf(vec![typed.get("tag").to_owned()]);
     if let Some(change) = K::update(&typed, &mut outcome.problems, owner, id, if_match) {
         match page.execute(change).await {
             Ok(_) => return Ok(Either::Right(saved::<K>(owner, id))),
-            Err(failure) => outcome.refused = Some(refusal(failure)?),
+            Err(failure) => {
+                outcome.is_outdated = matches!(failure, Failure::PreconditionFailed);
+                outcome.refused = Some(refusal(failure)?);
+            }
         }
         status = StatusCode::CONFLICT;
     }
@@ -100,15 +113,15 @@ pub(crate) async fn delete<K: Kind>(
     path: Path<String>,
     place: Query<Place>,
 ) -> Result<Either<Page, HttpResponse>, PageError> {
-    let (page, typed, owner, id) = (sent.page, Typed::sent(&sent.fields), place.owner()?, id_of::<K>(&path)?);
-    let entity = K::read(page.application(), owner, id).await?;
+    let (page, typed, id) = (sent.page, Typed::sent(&sent.fields), id_of::<K>(&path)?);
+    let owner = place.owner(page.application()).await?;
+    let context = RequestContext { if_version: K::versions(&typed)?, ..page.context() };
     let if_match = IfMatch::OneOf(vec![typed.get("tag").to_owned()]);
-    match page.execute(K::deletion(&typed, owner, id, if_match)).await {
+    match page.execute_in(context, K::deletion(&typed, owner, id, if_match)).await {
         Ok(_) => {
             let path = tab_path(K::TAB, owner);
             let separator = if path.contains('?') { '&' } else { '?' };
-            let name = utf8_percent_encode(K::name(&entity), NON_ALPHANUMERIC);
-            Ok(Either::Right(see_other(&format!("{path}{separator}deleted={name}"))))
+            Ok(Either::Right(see_other(&format!("{path}{separator}deleted=1"))))
         }
         Err(failure) => {
             let outcome = Outcome { not_deleted: Some(refusal(failure)?), ..Outcome::default() };
@@ -157,13 +170,14 @@ fn saved<K: Kind>(owner: Option<CompanyId>, id: K::Id) -> HttpResponse {
     see_other(&format!("{path}{separator}saved=1"))
 }
 
-async fn render_new<K: Kind>(
+fn render_new<K: Kind>(
     page: &OnPlatform<SuperAdmin>,
     owner: Option<CompanyId>,
-    outcome: Outcome,
+    choices: &K::Choices,
+    outcome: &Outcome,
 ) -> Result<Page, PageError> {
-    let choices = K::choices(page.application(), owner).await?;
-    let typed = outcome.typed.unwrap_or_default();
+    let blank = Typed::default();
+    let typed = outcome.typed.as_ref().unwrap_or(&blank);
     let title = format!("New {}", K::NAME);
     page.page(&title, Section::Catalog, |csrf| {
         html! {
@@ -172,7 +186,8 @@ async fn render_new<K: Kind>(
             @if let Some(refused) = &outcome.refused { (refused.notice("It was not created.")) }
             form.panel.narrow method="post" action=(catalog_path(K::SEGMENT, owner)) {
                 (csrf_field(csrf))
-                (K::controls(&typed, &outcome.problems, &choices))
+                (once_field(typed.get(ONCE)))
+                (K::controls(typed, &outcome.problems, choices))
                 div.buttons {
                     button.primary type="submit" { "Create " (K::NAME) }
                     a.button href=(tab_path(K::TAB, owner)) { "Cancel" }
@@ -188,7 +203,8 @@ async fn render<K: Kind>(
     place: &Place,
     outcome: Outcome,
 ) -> Result<Page, PageError> {
-    let (application, owner) = (page.application(), place.owner()?);
+    let application = page.application();
+    let owner = place.owner(application).await?;
     let entity = K::read(application, owner, id).await?;
     let choices = K::choices(application, owner).await?;
     let tag = Etag::of(&entity)?;
@@ -198,6 +214,7 @@ async fn render<K: Kind>(
     {
         form.refuse(not_set);
     }
+    let goes = K::goes(application, owner, &entity).await?;
     let stored = K::stored(&entity);
     let typed = outcome.typed.as_ref().unwrap_or(&stored);
     page.page(K::name(&entity), Section::Catalog, |csrf| {
@@ -206,6 +223,7 @@ async fn render<K: Kind>(
             header { h1 { bdi { (K::name(&entity)) } } span.chip { (K::NAME) } }
             @if place.saved == "1" { div.notice role="status" { p { "It was saved." } } }
             @if let Some(refused) = &outcome.refused { (refused.notice("It was not saved.")) }
+            @if outcome.is_outdated { (differences::<K>(&stored, typed, &choices)) }
             form.panel.narrow method="post" action=(path_of::<K>(owner, id, "")) {
                 (csrf_field(csrf))
                 input type="hidden" name="tag" value=(tag.as_str());
@@ -216,7 +234,7 @@ async fn render<K: Kind>(
                 }
             }
             @for form in &contents { (form.show(csrf)) }
-            (deletion::<K>(owner, &entity, &tag, outcome.not_deleted.as_ref(), csrf))
+            (deletion::<K>(owner, &entity, &tag, &goes, outcome.not_deleted.as_ref(), csrf))
         }
     })
 }
@@ -225,6 +243,7 @@ fn deletion<K: Kind>(
     owner: Option<CompanyId>,
     entity: &K::Entity,
     tag: &Etag,
+    goes: &Goes,
     refused: Option<&Refused>,
     csrf: &str,
 ) -> Markup {
@@ -233,10 +252,15 @@ fn deletion<K: Kind>(
             h2 { "Delete" }
             (csrf_field(csrf))
             input type="hidden" name="tag" value=(tag.as_str());
+            input type="hidden" name=(SEEN) value=(goes.seen);
             @if let Some(refused) = refused { (refused.notice("It was not deleted.")) }
             details open[refused.is_some()] {
                 summary { "Delete this " (K::NAME) "…" }
-                p { bdi { (K::name(entity)) } " is deleted. " (K::DELETED) }
+                p { bdi { (K::name(entity)) } " will be deleted. " (K::DELETED) }
+                @if !goes.names.is_empty() {
+                    p { "It contains (" (goes.names.len()) "):" }
+                    ul { @for name in &goes.names { li { bdi { (name) } } } }
+                }
                 (K::deletion_controls())
                 button.danger type="submit" { "Delete " bdi { (K::name(entity)) } }
             }

@@ -51,7 +51,7 @@ pub(crate) async fn list(page: OnPlatform<SuperAdmin>, place: Query<Place>) -> R
                 p.muted { (all.len()) " features" }
                 div.actions { a.button.primary href=(catalog_path("features/new", None)) { "New feature" } }
             }
-            (deleted(&place.deleted))
+            (deleted(&place))
             p.muted {
                 "Every feature has the actions " (Action::STANDARD.join(", ")) ", besides its custom actions. A level allows \
                  each action with a scope: own, team, company or any."
@@ -115,6 +115,15 @@ impl Kind for Features {
     const TAB: Tab = Tab::Features;
     const NAME: &'static str = "feature";
     const SEGMENT: &'static str = "features";
+    const FIELDS: &'static [(&'static str, &'static str)] = &[
+        ("name", "Name"),
+        ("key", "Key"),
+        ("actions", "Custom actions"),
+        ("category", "Category"),
+        ("resource_type", "Type of resource"),
+        ("description", "Description"),
+    ];
+    const FLAGS: &'static [(&'static str, &'static str)] = &[("enabled", "Enabled")];
     const DELETED: &'static str = "Its cells in all matrices and its place in modules are deleted, too.";
 
     fn parse_id(text: &str) -> Option<FeatureId> {
@@ -141,7 +150,7 @@ impl Kind for Features {
         Ok(())
     }
 
-    fn blank(_: &Typed) -> Typed {
+    fn blank(_: &Typed, (): &()) -> Typed {
         Typed::default().with_flag("enabled", true)
     }
 

@@ -1,9 +1,12 @@
 //! What the pages of the catalog have in common: their paths and their tabs.
 
+use iam_application::Application;
 use iam_domain::CompanyId;
 use maud::{Markup, html};
 use serde::Deserialize;
+use uuid::Uuid;
 
+use super::sequence::Direction;
 use crate::error::PageError;
 use crate::path::PATH;
 
@@ -34,19 +37,29 @@ pub(crate) struct Place {
     pub(super) page: usize,
     /// The company whose menu the page is about. Empty for the common menu.
     company: String,
-    /// The name of the entry that was just deleted.
+    /// Set after an entry was deleted.
     pub(super) deleted: String,
+    /// The entry of the menu that was just moved.
+    pub(super) moved: Option<Uuid>,
+    /// Where the entry was moved to.
+    pub(super) to: Option<Direction>,
     /// Set after an entry was saved.
     pub(super) saved: String,
 }
 
 impl Place {
     /// Returns the company whose menu the page is about, or `None` for the common menu.
-    pub(super) fn owner(&self) -> Result<Option<CompanyId>, PageError> {
-        match self.company.trim() {
-            "" => Ok(None),
-            id => CompanyId::parse(id).map(Some).map_err(|_| PageError::NotFound),
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PageError::NotFound`] if the company does not exist.
+    pub(super) async fn owner(&self, application: &Application) -> Result<Option<CompanyId>, PageError> {
+        if self.company.trim().is_empty() {
+            return Ok(None);
         }
+        let company = CompanyId::parse(self.company.trim()).map_err(|_| PageError::NotFound)?;
+        application.company_details(company).await?;
+        Ok(Some(company))
     }
 }
 
@@ -87,8 +100,8 @@ pub(super) fn search(tab: Tab, label: &str, text: &str) -> Markup {
 }
 
 /// Returns the notice that an entry was deleted.
-pub(super) fn deleted(name: &str) -> Markup {
+pub(super) fn deleted(place: &Place) -> Markup {
     html! {
-        @if !name.is_empty() { div.notice role="status" { p { bdi { (name) } " was deleted." } } }
+        @if place.deleted == "1" { div.notice role="status" { p { "It was deleted." } } }
     }
 }

@@ -1,12 +1,12 @@
 //! The forms of a menu item.
 
 use iam_application::{Application, CreateMenuItem, DeleteMenuItem, Failure, IfMatch, UpdateMenuItem};
-use iam_domain::{CompanyId, FeatureKey, Icon, Label, MenuItem, MenuItemId, Priority};
+use iam_domain::{CompanyId, FeatureKey, Icon, Label, MenuItem, MenuItemId, Priority, SubMenuItemId};
 use maud::{Markup, html};
 
 use super::super::control::{Control, Problems, check_box};
 use super::frame::Tab;
-use super::kind::Kind;
+use super::kind::{Goes, Kind, SEEN};
 use super::modules::priority_control;
 use super::targets::{Targets, parse};
 use super::typed::{Typed, replaced};
@@ -17,6 +17,17 @@ pub(super) const ORDER: Control =
     Control::line("order", "Sort key").required().hint("A number. Entries are sorted by it.");
 const KEYS: Control = Control::lines("keys", "Further required features (optional)")
     .hint("The key of one feature on each line. Users see the item only if they have Read on all of them.");
+
+/// What menu items may link to, and the sort key of a new item.
+pub(crate) struct Choices {
+    next_key: i32,
+    targets: Targets,
+}
+
+/// Returns the sort key of a new entry, which becomes the last one.
+pub(super) fn next_key(keys: impl Iterator<Item = i32>) -> i32 {
+    keys.max().map_or(0, |last| last.saturating_add(10))
+}
 
 /// The menu items.
 pub(crate) struct MenuItems;
@@ -32,11 +43,21 @@ impl Kind for MenuItems {
     type Create = CreateMenuItem;
     type Update = UpdateMenuItem;
     type Delete = DeleteMenuItem;
-    type Choices = Targets;
+    type Choices = Choices;
 
     const TAB: Tab = Tab::Menu;
     const NAME: &'static str = "menu item";
     const SEGMENT: &'static str = "menu-items";
+    const FIELDS: &'static [(&'static str, &'static str)] = &[
+        ("label", "Label"),
+        ("icon", "Icon"),
+        ("view", "View"),
+        ("feature", "Feature"),
+        ("keys", "Further required features"),
+        ("order", "Sort key"),
+        ("priority", "Tier"),
+    ];
+    const FLAGS: &'static [(&'static str, &'static str)] = &[("entrypoint", "May be the landing page")];
     const DELETED: &'static str = "Its sub-items are deleted, too.";
 
     fn parse_id(text: &str) -> Option<MenuItemId> {
@@ -61,12 +82,19 @@ impl Kind for MenuItems {
         if item.company_id == owner { Ok(item) } else { Err(Failure::NotFound("Menu item")) }
     }
 
-    async fn choices(application: &Application, _: Option<CompanyId>) -> Result<Targets, Failure> {
-        Targets::read(application).await
+    async fn choices(application: &Application, owner: Option<CompanyId>) -> Result<Choices, Failure> {
+        let mut items = application.menu_items(owner).await?;
+        items.retain(|item| item.company_id == owner);
+        let next_key = next_key(items.iter().map(|item| item.sort_order));
+        Ok(Choices { next_key, targets: Targets::read(application).await? })
     }
 
-    fn blank(_: &Typed) -> Typed {
-        Typed::default().with("order", 0).with("priority", Priority::Standard).with_flag("entrypoint", true)
+    fn text(choices: &Choices, field: &str, value: &str) -> Option<String> {
+        choices.targets.name(field, value)
+    }
+
+    fn blank(_: &Typed, choices: &Choices) -> Typed {
+        Typed::default().with("order", choices.next_key).with("priority", Priority::Standard)
     }
 
     fn stored(item: &MenuItem) -> Typed {
@@ -77,7 +105,7 @@ impl Kind for MenuItems {
         typed.with_flag("entrypoint", item.is_entrypoint)
     }
 
-    fn controls(typed: &Typed, problems: &Problems, targets: &Targets) -> Markup {
+    fn controls(typed: &Typed, problems: &Problems, Choices { targets, .. }: &Choices) -> Markup {
         html! {
             (typed.controls(&[LABEL, ICON], problems))
             (targets.controls(typed))
@@ -131,7 +159,16 @@ impl Kind for MenuItems {
         })
     }
 
-    fn deletion(_: &Typed, owner: Option<CompanyId>, id: MenuItemId, if_match: IfMatch) -> DeleteMenuItem {
-        DeleteMenuItem { owner, id, if_match }
+    async fn goes(application: &Application, owner: Option<CompanyId>, item: &MenuItem) -> Result<Goes, Failure> {
+        let mut sub_items = application.sub_menu_items(owner).await?;
+        sub_items.retain(|sub_item| sub_item.menu_item_id == item.id);
+        let ids: Vec<_> = sub_items.iter().map(|sub_item| sub_item.id.to_string()).collect();
+        let names = sub_items.iter().map(|sub_item| sub_item.label.to_string()).collect();
+        Ok(Goes { names, seen: ids.join(" ") })
+    }
+
+    fn deletion(typed: &Typed, owner: Option<CompanyId>, id: MenuItemId, if_match: IfMatch) -> DeleteMenuItem {
+        let known = typed.get(SEEN).split_whitespace().filter_map(|id| SubMenuItemId::parse(id).ok());
+        DeleteMenuItem { owner, id, known_sub_items: Some(known.collect()), if_match }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The forms of all entries work in the same way (`editor`). What differs between the entries is a `Kind`.
 
+mod conflict;
 mod content;
 pub(crate) mod editor;
 pub(crate) mod features;

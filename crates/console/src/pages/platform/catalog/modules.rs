@@ -4,14 +4,16 @@ use actix_web::web::Query;
 use iam_application::{
     Application, CreateModule, DeleteModule, Failure, IfMatch, SetModuleFeatures, SetModuleViews, UpdateModule,
 };
-use iam_domain::{CompanyId, Description, Icon, Module, ModuleCode, ModuleId, Name, Priority, folded, is_reserved};
+use iam_domain::{
+    CompanyId, Description, Icon, Module, ModuleCode, ModuleId, Name, Priority, Versions, folded, is_reserved,
+};
 use maud::{Markup, html};
 
-use super::super::control::{Control, Problems, check_box};
+use super::super::control::{Control, Problems, check_box, reviewed};
 use super::super::pager::Part;
 use super::content::{Chosen, ContentForm, UNGATE, ungate_box};
 use super::frame::{Place, Tab, catalog_path, deleted, search, tab_path, tabs};
-use super::kind::Kind;
+use super::kind::{Goes, Kind, SEEN};
 use super::typed::{Typed, replaced};
 use crate::authorized::SuperAdmin;
 use crate::error::PageError;
@@ -45,7 +47,7 @@ pub(crate) async fn list(page: OnPlatform<SuperAdmin>, place: Query<Place>) -> R
                 p.muted { (all.len()) " modules" }
                 div.actions { a.button.primary href=(catalog_path("modules/new", None)) { "New module" } }
             }
-            (deleted(&place.deleted))
+            (deleted(&place))
             (search(Tab::Modules, "Modules", &place.q))
             @if found.is_empty() {
                 div.empty {
@@ -109,7 +111,10 @@ impl Kind for Modules {
     const TAB: Tab = Tab::Modules;
     const NAME: &'static str = "module";
     const SEGMENT: &'static str = "modules";
-    const DELETED: &'static str = "It is removed from all companies. Its views and features remain.";
+    const FIELDS: &'static [(&'static str, &'static str)] =
+        &[("name", "Name"), ("code", "Code"), ("description", "Description"), ("icon", "Icon"), ("priority", "Tier")];
+    const FLAGS: &'static [(&'static str, &'static str)] = &[("enabled", "Enabled")];
+    const DELETED: &'static str = "It is removed from all companies. Its views and features remain. Those that belong to no other module become available to all companies.";
 
     fn parse_id(text: &str) -> Option<ModuleId> {
         ModuleId::parse(text).ok()
@@ -135,7 +140,7 @@ impl Kind for Modules {
         Ok(())
     }
 
-    fn blank(_: &Typed) -> Typed {
+    fn blank(_: &Typed, (): &()) -> Typed {
         Typed::default().with("priority", Priority::Standard).with_flag("enabled", true)
     }
 
@@ -185,6 +190,20 @@ impl Kind for Modules {
 
     fn deletion(typed: &Typed, _: Option<CompanyId>, id: ModuleId, if_match: IfMatch) -> DeleteModule {
         DeleteModule { id, ungate: typed.flag(UNGATE), if_match }
+    }
+
+    async fn goes(application: &Application, _: Option<CompanyId>, module: &Module) -> Result<Goes, Failure> {
+        // The versions are read first: if the data is newer, the deletion is refused, and the new list is shown.
+        let seen = application.versions(None).await?.to_string();
+        let views = application.module_views(module.id).await?;
+        let features = application.module_features(module.id).await?;
+        let views = views.iter().map(|view| format!("{} ({})", view.name, view.url));
+        let names = views.chain(features.iter().map(|feature| feature.name.to_string())).collect();
+        Ok(Goes { names, seen })
+    }
+
+    fn versions(typed: &Typed) -> Result<Option<Versions>, PageError> {
+        reviewed(typed.get(SEEN)).map(Some)
     }
 
     fn deletion_controls() -> Markup {

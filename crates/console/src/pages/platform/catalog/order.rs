@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::web::Query;
 use actix_web::{Either, HttpResponse};
-use iam_application::{Failure, IfMatch, Patch, UpdateMenuItem, UpdateSubMenuItem};
+use iam_application::{Failure, OrderMenuItems, OrderSubMenuItems};
 use iam_domain::{CompanyId, MenuItemId, SubMenuItemId};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::super::control::refusal;
 use super::frame::{Place, Tab, tab_path};
 use super::menu::{Tree, render};
-use super::sequence::{Direction, keys, moved, order_tag};
+use super::sequence::{Direction, moved, order_tag};
 use crate::authorized::SuperAdmin;
 use crate::error::PageError;
 use crate::page::{Page, see_other};
@@ -38,9 +38,14 @@ pub(crate) async fn change(
     sent: SubmittedOnPlatform<SuperAdmin, Move>,
     place: Query<Place>,
 ) -> Result<Either<Page, HttpResponse>, PageError> {
-    let (page, form, owner) = (sent.page, sent.form, place.owner()?);
+    let (page, form) = (sent.page, sent.form);
+    let owner = place.owner(page.application()).await?;
     match order(&page, owner, &form).await {
-        Ok(()) => Ok(Either::Right(see_other(&tab_path(Tab::Menu, owner)))),
+        Ok(()) => {
+            let (path, Move { entry, to, .. }) = (tab_path(Tab::Menu, owner), form);
+            let separator = if path.contains('?') { '&' } else { '?' };
+            Ok(Either::Right(see_other(&format!("{path}{separator}moved={entry}&to={}", to.as_str()))))
+        }
         Err(failure) => {
             let page = render(&page, &place, Some(refusal(failure)?)).await?;
             Ok(Either::Left(page.with_status(StatusCode::CONFLICT)))
@@ -48,59 +53,28 @@ pub(crate) async fn change(
     }
 }
 
-/// Moves the entry: sets the sort keys of those entries whose keys change.
+/// Moves the entry, if the order is still the one that the person saw.
 async fn order(page: &OnPlatform<SuperAdmin>, owner: Option<CompanyId>, form: &Move) -> Result<(), Failure> {
     let tree = Tree::read(page.application(), owner).await?;
     let parent = match form.parent.as_str() {
         "" => None,
         id => Some(MenuItemId::parse(id).map_err(|error| Failure::invalid("parent", error))?),
     };
-    let siblings = tree.siblings(parent);
-    let ids: Vec<_> = siblings.iter().map(|(id, _)| *id).collect();
-    if !order_tag(&ids)?.matches_tag(&form.tag) {
+    let seen = tree.siblings(parent);
+    if !order_tag(&seen)?.matches_tag(&form.tag) {
         return Err(Failure::PreconditionFailed);
     }
     let before = Uuid::try_parse(&form.before).ok();
-    let after = moved(&ids, form.entry, form.to, before).ok_or(Failure::PreconditionFailed)?;
-    let keys = keys(&siblings.iter().map(|(_, key)| *key).collect::<Vec<_>>());
-    let changed: Vec<_> = after.into_iter().zip(keys).filter(|pair| !siblings.contains(pair)).collect();
-    page.charge(changed.len().saturating_sub(1));
-    for (id, key) in changed {
-        match parent {
-            None => page.execute(item_with_key(owner, MenuItemId::from_uuid(id), key)).await.map(drop)?,
-            Some(_) => page.execute(sub_item_with_key(owner, SubMenuItemId::from_uuid(id), key)).await.map(drop)?,
+    let order = moved(&seen, form.entry, form.to, before).ok_or(Failure::PreconditionFailed)?;
+    match parent {
+        None => {
+            let items = |ids: Vec<Uuid>| ids.into_iter().map(MenuItemId::from_uuid).collect();
+            page.execute(OrderMenuItems { owner, seen: items(seen), order: items(order) }).await.map(drop)
         }
-    }
-    Ok(())
-}
-
-fn item_with_key(owner: Option<CompanyId>, id: MenuItemId, key: i32) -> UpdateMenuItem {
-    UpdateMenuItem {
-        owner,
-        id,
-        label: None,
-        icon: Patch::Keep,
-        priority: None,
-        required_permissions: Patch::Keep,
-        sort_order: Some(key),
-        view_id: Patch::Keep,
-        feature_id: Patch::Keep,
-        is_entrypoint: None,
-        if_match: IfMatch::Absent,
-    }
-}
-
-fn sub_item_with_key(owner: Option<CompanyId>, id: SubMenuItemId, key: i32) -> UpdateSubMenuItem {
-    UpdateSubMenuItem {
-        owner,
-        id,
-        menu_item_id: None,
-        label: None,
-        view_id: Patch::Keep,
-        feature_id: Patch::Keep,
-        icon: Patch::Keep,
-        sort_order: Some(key),
-        enabled: None,
-        if_match: IfMatch::Absent,
+        Some(menu_item_id) => {
+            let items = |ids: Vec<Uuid>| ids.into_iter().map(SubMenuItemId::from_uuid).collect();
+            let (seen, order) = (items(seen), items(order));
+            page.execute(OrderSubMenuItems { owner, menu_item_id, seen, order }).await.map(drop)
+        }
     }
 }

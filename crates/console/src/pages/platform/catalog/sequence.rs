@@ -16,6 +16,17 @@ pub(crate) enum Direction {
     Before,
 }
 
+impl Direction {
+    /// Returns the direction as it is part of forms and addresses.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Before => "before",
+        }
+    }
+}
+
 /// Returns the entity tag of an order of siblings.
 pub(super) fn order_tag(ids: &[Uuid]) -> Result<Etag, Failure> {
     Etag::of(&ids)
@@ -35,14 +46,6 @@ pub(super) fn moved(ids: &[Uuid], entry: Uuid, to: Direction, before: Option<Uui
     };
     order.insert(place, entry);
     Some(order)
-}
-
-/// Returns the sort keys of entries in a new order. The present keys are kept, as far as they are distinct.
-pub(super) fn keys(present: &[i32]) -> Vec<i32> {
-    let mut keys = present.to_vec();
-    keys.sort_unstable();
-    let is_distinct = keys.windows(2).all(|pair| matches!(pair, [a, b] if a < b));
-    if is_distinct { keys } else { (1..).map(|place| place * 10).take(present.len()).collect() }
 }
 
 #[cfg(test)]
@@ -70,12 +73,5 @@ mod tests {
         }
         assert_eq!(moved(&all, id(9), Direction::Up, None), None);
         assert_eq!(moved(&all, id(1), Direction::Before, Some(id(9))), None);
-    }
-
-    #[test]
-    fn distinct_keys_are_kept() {
-        assert_eq!(keys(&[5, -1, 7]), [-1, 5, 7]);
-        assert_eq!(keys(&[0, 0, 1]), [10, 20, 30]);
-        assert_eq!(keys(&[]), [0; 0]);
     }
 }

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::super::control::{Problems, check_box};
 use super::frame::Tab;
 use super::kind::Kind;
-use super::menu_items::{ICON, LABEL, ORDER, parse_order};
+use super::menu_items::{ICON, LABEL, ORDER, next_key, parse_order};
 use super::targets::{Targets, parse, select};
 use super::typed::{Typed, replaced};
 
@@ -17,6 +17,7 @@ pub(crate) struct SubItems;
 /// The menu items of the owner, and what sub-items may link to.
 pub(crate) struct Choices {
     items: Vec<MenuItem>,
+    sub_items: Vec<SubMenuItem>,
     targets: Targets,
 }
 
@@ -31,6 +32,15 @@ impl Kind for SubItems {
     const TAB: Tab = Tab::Menu;
     const NAME: &'static str = "sub-item";
     const SEGMENT: &'static str = "sub-items";
+    const FIELDS: &'static [(&'static str, &'static str)] = &[
+        ("label", "Label"),
+        ("item", "Menu item"),
+        ("icon", "Icon"),
+        ("view", "View"),
+        ("feature", "Feature"),
+        ("order", "Sort key"),
+    ];
+    const FLAGS: &'static [(&'static str, &'static str)] = &[("enabled", "Shown")];
     const DELETED: &'static str = "Its view and its feature remain.";
 
     fn parse_id(text: &str) -> Option<SubMenuItemId> {
@@ -63,11 +73,20 @@ impl Kind for SubItems {
     async fn choices(application: &Application, owner: Option<CompanyId>) -> Result<Choices, Failure> {
         let mut items = application.menu_items(owner).await?;
         items.retain(|item| item.company_id == owner);
-        Ok(Choices { items, targets: Targets::read(application).await? })
+        let sub_items = application.sub_menu_items(owner).await?;
+        Ok(Choices { items, sub_items, targets: Targets::read(application).await? })
     }
 
-    fn blank(query: &Typed) -> Typed {
-        Typed::default().with("order", 0).with("item", query.get("item")).with_flag("enabled", true)
+    fn text(choices: &Choices, field: &str, value: &str) -> Option<String> {
+        let item = choices.items.iter().find(|item| field == "item" && item.id.to_string() == value);
+        item.map(|item| item.label.to_string()).or_else(|| choices.targets.name(field, value))
+    }
+
+    fn blank(query: &Typed, choices: &Choices) -> Typed {
+        let item = query.get("item");
+        let siblings = choices.sub_items.iter().filter(|sub_item| sub_item.menu_item_id.to_string() == item);
+        let order = next_key(siblings.map(|sub_item| sub_item.sort_order));
+        Typed::default().with("order", order).with("item", item).with_flag("enabled", true)
     }
 
     fn stored(item: &SubMenuItem) -> Typed {

@@ -19,6 +19,15 @@ impl Targets {
         Ok(Self { views: application.views().await?, features: application.features().await? })
     }
 
+    /// Returns the name of the view or the feature that a field contains.
+    pub(super) fn name(&self, field: &str, id: &str) -> Option<String> {
+        match field {
+            "view" => self.views.iter().find(|view| view.id.to_string() == id).map(|view| view.name.to_string()),
+            "feature" => self.features.iter().find(|of| of.id.to_string() == id).map(|of| of.name.to_string()),
+            _ => None,
+        }
+    }
+
     /// Returns the controls.
     pub(super) fn controls(&self, typed: &Typed) -> Markup {
         let feature = |feature: &Feature| match &feature.key {

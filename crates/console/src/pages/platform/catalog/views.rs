@@ -45,7 +45,7 @@ pub(crate) async fn list(page: OnPlatform<SuperAdmin>, place: Query<Place>) -> R
                 p.muted { (all.len()) " views" }
                 div.actions { a.button.primary href=(catalog_path("views/new", None)) { "New view" } }
             }
-            (deleted(&place.deleted))
+            (deleted(&place))
             (search(Tab::Views, "Views", &place.q))
             @if found.is_empty() {
                 div.empty { p { @if all.is_empty() { "The catalog has no views yet." } @else { "No view matches the text." } } }
@@ -91,6 +91,9 @@ impl Kind for Views {
     const TAB: Tab = Tab::Views;
     const NAME: &'static str = "view";
     const SEGMENT: &'static str = "views";
+    const FIELDS: &'static [(&'static str, &'static str)] =
+        &[("name", "Name"), ("url", "URL"), ("category", "Category"), ("description", "Description"), ("icon", "Icon")];
+    const FLAGS: &'static [(&'static str, &'static str)] = &[("requires_auth", "With permission")];
     const DELETED: &'static str = "Its cells in all matrices and its place in modules are deleted, too.";
 
     fn parse_id(text: &str) -> Option<ViewId> {
@@ -117,7 +120,7 @@ impl Kind for Views {
         Ok(())
     }
 
-    fn blank(_: &Typed) -> Typed {
+    fn blank(_: &Typed, (): &()) -> Typed {
         Typed::default().with_flag("requires_auth", true)
     }
 

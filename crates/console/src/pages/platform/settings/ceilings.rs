@@ -9,11 +9,12 @@ use iam_permissions_cache::{Access, AvailableCatalog, AvailableFeature, Consiste
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::super::control::refusal;
+use super::super::control::{refusal, reviewed};
 use super::draft::{
-    CHOICES, Difference, HIDE, differences, field_of, hidden_fields, may_have_ceilings, parse, requested, value_of,
+    CHOICES, Difference, HIDE, differences, field_of, hidden_fields, may_have_ceilings, parse, rebased, requested,
+    value_of,
 };
-use super::effect::{Effect, LISTED_USERS, reviewed};
+use super::effect::{Effect, LISTED_USERS, row_of};
 use crate::authorized::{Authorized, Submitted, SuperAdmin};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field};
@@ -31,8 +32,8 @@ const LISTED: usize = 100;
 #[serde(default)]
 pub(crate) struct Form {
     q: String,
-    /// The entity tag of the stored ceilings.
-    tag: String,
+    /// The ceilings that were stored when the draft was begun, as JSON.
+    base: String,
     /// The versions of the company and of the catalog that were reviewed.
     versions: String,
 }
@@ -40,8 +41,7 @@ pub(crate) struct Form {
 /// `GET /console/companies/{company}/settings/ceilings`
 pub(crate) async fn show(page: Authorized<SuperAdmin>) -> Result<Page, PageError> {
     let stored = page.application().company_ceilings(page.company).await?;
-    let tag = Etag::of(&stored)?.as_str().to_owned();
-    editor(&page, &Form { tag, ..Form::default() }, &stored).await
+    editor(&page, &Form { base: text_of(&stored)?, ..Form::default() }, &stored).await
 }
 
 /// `POST /console/companies/{company}/settings/ceilings`: the form with a draft, which may show other rows.
@@ -53,23 +53,31 @@ pub(crate) async fn with_draft(sent: Submitted<SuperAdmin, Form>) -> Result<Page
 /// `POST /console/companies/{company}/settings/ceilings/review`
 pub(crate) async fn review(sent: Submitted<SuperAdmin, Form>) -> Result<Page, PageError> {
     let Submitted { authorized: page, form, fields } = sent;
-    render_review(&page, &form.tag, &parse(&fields)?, None).await
+    render_review(&page, &base_of(&form)?, &parse(&fields)?, None).await
 }
 
 /// `POST /console/companies/{company}/settings/ceilings/save`
 pub(crate) async fn save(sent: Submitted<SuperAdmin, Form>) -> Result<Either<Page, HttpResponse>, PageError> {
     let Submitted { authorized: page, form, fields } = sent;
     let (draft, versions) = (parse(&fields)?, reviewed(&form.versions)?);
-    let (company, if_match) = (page.company, IfMatch::OneOf(vec![form.tag]));
+    let (company, base) = (page.company, base_of(&form)?);
+    let if_match = IfMatch::OneOf(vec![Etag::of(&base)?.as_str().to_owned()]);
     match page.execute_at(versions, SetCompanyCeilings { company, ceilings: requested(&draft), if_match }).await {
         Ok(_) => Ok(Either::Right(see_other(&company_path(company, "settings?done=ceilings")))),
         Err(failure) => {
-            // The review is based on the current ceilings from now on.
-            let stored = page.application().company_ceilings(company).await?;
-            let page = render_review(&page, Etag::of(&stored)?.as_str(), &draft, Some(refusal(failure)?)).await?;
+            let page = render_review(&page, &base, &draft, Some(refusal(failure)?)).await?;
             Ok(Either::Left(page.with_status(StatusCode::CONFLICT)))
         }
     }
+}
+
+/// Returns the ceilings that were stored when the draft was begun.
+fn base_of(form: &Form) -> Result<Ceilings, PageError> {
+    serde_json::from_str(&form.base).map_err(|_| PageError::Invalid("The form contains no stored ceilings".to_owned()))
+}
+
+fn text_of(ceilings: &Ceilings) -> Result<String, PageError> {
+    serde_json::to_string(ceilings).map_err(|error| PageError::internal(&error))
 }
 
 async fn access(page: &Authorized<SuperAdmin>) -> Result<Access, PageError> {
@@ -90,7 +98,7 @@ async fn editor(page: &Authorized<SuperAdmin>, form: &Form, draft: &Ceilings) ->
             }
             form method="post" action=(company_path(company, "settings/ceilings")) {
                 (csrf_field(csrf))
-                input type="hidden" name="tag" value=(form.tag);
+                input type="hidden" name="base" value=(form.base);
                 (hidden_fields(draft, |cell| rows.contains(cell)))
                 div.toolbar role="search" aria-label="Ceilings" {
                     div {
@@ -221,15 +229,18 @@ fn action_control(draft: &Ceilings, feature: &AvailableFeature, action: &Action)
 
 async fn render_review(
     page: &Authorized<SuperAdmin>,
-    tag: &str,
+    base: &Ceilings,
     draft: &Ceilings,
     refused: Option<Refused>,
 ) -> Result<Page, PageError> {
     let company = page.company;
+    // The review is based on the current ceilings: what another person has changed in the meantime remains.
     let stored = page.application().company_ceilings(company).await?;
+    let (of_others, draft) = (differences(base, &stored), &rebased(&stored, base, draft));
     let change = SetCompanyCeilings { company, ceilings: requested(draft), if_match: IfMatch::Absent };
     let Preview { versions, outcome } = page.preview(change, LISTED_USERS, true).await?;
     let (found, refused, status) = match outcome {
+        Ok(found) if !of_others.is_empty() => (Some(found), refused, StatusCode::CONFLICT),
         Ok(found) => (Some(found), refused, StatusCode::OK),
         Err(failure) => (None, Some(refusal(failure)?), StatusCode::CONFLICT),
     };
@@ -238,7 +249,7 @@ async fn render_review(
     let listed = found.iter().flat_map(|found| found.users.iter().map(|(user, _)| *user)).collect();
     let people = names_of(page, listed).await?;
     let hidden = html! {
-        input type="hidden" name="tag" value=(tag);
+        input type="hidden" name="base" value=(text_of(&stored)?);
         input type="hidden" name="versions" value=(versions);
         (hidden_fields(draft, |_| false))
     };
@@ -246,7 +257,14 @@ async fn render_review(
         html! {
             header { h1 { "Review the ceilings" } p.muted { "Nothing is changed yet." } }
             @if let Some(refused) = &refused { (refused.notice("The ceilings are not saved.")) }
-            (difference_table(catalog, &differences(&stored, draft)))
+            @if !of_others.is_empty() {
+                div.notice.warn role="alert" {
+                    p { strong { "Another person has changed the ceilings since you opened the page." } }
+                    p { "These changes remain. Below them are only your own changes." }
+                }
+                (difference_table(catalog, "Changed by others", &of_others))
+            }
+            (difference_table(catalog, "Your changes", &differences(&stored, draft)))
             @if let Some(found) = &found { (Effect { company, found, catalog, people: &people }.show()) }
             (confirmation(company, &hidden, found.is_some(), csrf))
         }
@@ -271,17 +289,19 @@ fn confirmation(company: CompanyId, hidden: &Markup, may_save: bool, csrf: &str)
     }
 }
 
-fn difference_table(catalog: &Catalog, differences: &[Difference]) -> Markup {
+fn difference_table(catalog: &Catalog, caption: &str, differences: &[Difference]) -> Markup {
+    let mut differences: Vec<_> = differences.iter().collect();
+    differences.sort_by_cached_key(|difference| row_of(catalog, &difference.cell));
     html! {
         @if differences.is_empty() {
             p { strong { "The ceilings stay the same." } }
         } @else {
-            div.scroll role="region" aria-label="Changed ceilings" tabindex="0" {
+            div.scroll role="region" aria-label=(caption) tabindex="0" {
                 table.effect {
-                    caption { "Changed ceilings" }
+                    caption { (caption) }
                     thead { tr { th scope="col" { "Permission" } th scope="col" { "Before" } th scope="col" { "After" } } }
                     tbody {
-                        @for Difference { cell, before, after } in differences {
+                        @for Difference { cell, before, after } in &differences {
                             tr { th scope="row" { (cell_name(catalog, cell)) } td { (before) } td { strong { (after) } } }
                         }
                     }

@@ -108,6 +108,26 @@ pub(super) fn hidden_fields(draft: &Ceilings, is_shown: impl Fn(&Cell) -> bool) 
     }
 }
 
+/// Returns the ceilings `now` with the changes that lead from `base` to `draft`.
+pub(super) fn rebased(now: &Ceilings, base: &Ceilings, draft: &Ceilings) -> Ceilings {
+    let mut rebased = now.clone();
+    for Difference { cell, .. } in differences(base, draft) {
+        match cell {
+            Cell::View(view) if draft.hides(view) => drop(rebased.hidden_views.insert(view)),
+            Cell::View(view) => drop(rebased.hidden_views.remove(&view)),
+            Cell::Action(feature, action) => {
+                let actions = rebased.actions.entry(feature).or_default();
+                match draft.max_scope(feature, &action) {
+                    Some(Scope::Any) => drop(actions.remove(&action)),
+                    max => drop(actions.insert(action, max)),
+                }
+            }
+        }
+    }
+    rebased.actions.retain(|_, actions| !actions.is_empty());
+    rebased
+}
+
 /// A ceiling that differs: the cell, and the texts before and after.
 pub(super) struct Difference {
     pub(super) cell: Cell,

@@ -2,10 +2,9 @@
 
 use iam_application::PreviewPage;
 use iam_domain::escalation::Cell;
-use iam_domain::{Catalog, CellChange, CellCounts, CompanyId, Versions};
+use iam_domain::{Action, Catalog, CellChange, CellCounts, CompanyId};
 use maud::{Markup, html};
 
-use crate::error::PageError;
 use crate::pages::users::effect::{People, cell_name};
 use crate::pages::users::person::{person, user_path};
 use crate::quantity::count;
@@ -16,10 +15,20 @@ const LISTED_CELLS: usize = 100;
 /// Maximum number of users that a review names.
 pub(super) const LISTED_USERS: u64 = 20;
 
-/// Parses the versions that a review was computed from. The change is made only at these versions, so that it has the effect
-/// that was reviewed.
-pub(super) fn reviewed(versions: &str) -> Result<Versions, PageError> {
-    Versions::parse(versions).ok_or_else(|| PageError::Invalid("The form contains no review".to_owned()))
+/// Returns the key by which the cells of a review are sorted, like the rows of the matrix: views by URL, and then features by
+/// key, with their standard actions first.
+pub(super) fn row_of(catalog: &Catalog, cell: &Cell) -> impl Ord + use<> {
+    match cell {
+        Cell::View(id) => {
+            let url = catalog.view(*id).map(|view| view.url.to_string());
+            (false, false, url, String::new(), 0, String::new())
+        }
+        Cell::Action(id, action) => {
+            let key = catalog.feature(*id).and_then(|feature| feature.key.as_ref()).map(ToString::to_string);
+            let place = Action::standard().position(|standard| standard == *action).unwrap_or(usize::MAX);
+            (true, key.is_none(), key, id.to_string(), place, action.to_string())
+        }
+    }
 }
 
 /// The effect of a change to a company, and what its parts are called.
@@ -35,7 +44,7 @@ impl Effect<'_> {
     pub(super) fn show(&self) -> Markup {
         let impact = &self.found.impact;
         let mut cells: Vec<_> = impact.cells.iter().collect();
-        cells.sort_by_key(|(_, counts)| counts.losing == 0);
+        cells.sort_by_cached_key(|(cell, counts)| (counts.losing == 0, row_of(self.catalog, cell)));
         html! {
             section {
                 h2 { "Effect on users" }

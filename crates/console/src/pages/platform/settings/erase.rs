@@ -5,7 +5,6 @@ use actix_web::{Either, HttpResponse};
 use iam_application::{Company, Etag, IfMatch, ListMembers, MemberOrder, PageRequest, Total};
 use iam_domain::{CompanyDetails, CompanyId, CompanyStatus};
 use maud::{Markup, html};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::super::control::{Control, Problems, refusal};
@@ -14,10 +13,11 @@ use crate::error::PageError;
 use crate::layout::{Section, company_name, csrf_field, suspended};
 use crate::page::{Page, see_other};
 use crate::path::{PATH, company_path};
+use crate::quantity::count;
 use crate::refusal::Refused;
 
 const CONFIRMATION: Control =
-    Control::line("confirmation", "Name of the company, to confirm").required().hint("Exactly as it is written above.");
+    Control::line("confirmation", "Name or id of the company, to confirm").required().hint("As it is written above.");
 
 /// The form that confirms the erasure.
 #[derive(Debug, Deserialize)]
@@ -44,28 +44,30 @@ pub(crate) async fn show(page: Authorized<SuperAdmin>) -> Result<Page, PageError
 /// `POST /console/companies/{company}/settings/erase`
 pub(crate) async fn erase(sent: Submitted<SuperAdmin, Erasure>) -> Result<Either<Page, HttpResponse>, PageError> {
     let Submitted { authorized: page, form, .. } = sent;
-    let name = name_to_type(page.company, &page.details);
     let mut outcome = Outcome { typed: form.confirmation, ..Outcome::default() };
     let mut status = StatusCode::UNPROCESSABLE_ENTITY;
-    if outcome.typed.trim() == name.trim() {
+    if is_confirmation(&outcome.typed, page.company, &page.details) {
         let if_match = IfMatch::OneOf(vec![form.tag]);
         match page.application().erase_company(page.context(), page.company, if_match).await {
-            Ok(_) => {
-                let name = utf8_percent_encode(&name, NON_ALPHANUMERIC);
-                return Ok(Either::Right(see_other(&format!("{PATH}/companies?erased={name}"))));
-            }
+            Ok(_) => return Ok(Either::Right(see_other(&format!("{PATH}/companies?erased=1")))),
             Err(failure) => outcome.refused = Some(refusal(failure)?),
         }
         status = StatusCode::CONFLICT;
     } else {
-        outcome.problems.insert("confirmation", "It is not the name of this company. Nothing was erased.".to_owned());
+        outcome.problems.insert(
+            "confirmation",
+            "It is neither the name nor the id of this company. Nothing was erased.".to_owned(),
+        );
     }
     Ok(Either::Left(render(&page, outcome).await?.with_status(status)))
 }
 
-/// Returns the text that confirms the erasure: the name of the company, or its id if it has no name.
-fn name_to_type(id: CompanyId, details: &CompanyDetails) -> String {
-    details.name.as_ref().map_or_else(|| id.to_string(), ToString::to_string)
+/// Returns `true` if the text confirms the erasure: it is the name of the company as a page shows it, with white space
+/// collapsed, or its id. A name may contain characters that cannot be typed, so the id always works.
+fn is_confirmation(typed: &str, id: CompanyId, details: &CompanyDetails) -> bool {
+    let collapsed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let typed = collapsed(typed);
+    typed == id.to_string() || details.name.as_ref().is_some_and(|name| collapsed(name.as_str()) == typed)
 }
 
 async fn render(page: &Authorized<SuperAdmin>, outcome: Outcome) -> Result<Page, PageError> {
@@ -107,21 +109,20 @@ async fn render(page: &Authorized<SuperAdmin>, outcome: Outcome) -> Result<Page,
 /// Returns what the erasure deletes, and what remains.
 fn consequences(company: &Company, users: Option<Total>) -> Markup {
     html! {
-        p { "The company " strong { (company_name(company.id, &company.details)) } " is erased. " strong { "This cannot be undone." } }
+        p { "The company " strong { (company_name(company.id, &company.details)) } " (id " code { (company.id) } ") will be erased. " strong { "This cannot be undone." } }
         h2 { "What is deleted" }
         ul {
-            li { (company.levels) " levels with their matrices" }
+            li { (count(company.levels, "level")) " with all matrices" }
             li {
                 "The assignments, profiles and navigation trails of "
                 @match users {
-                    Some(Total::Exactly(users)) => (users),
-                    Some(Total::MoreThan(users)) => { "more than " (users) },
-                    None => "all",
+                    Some(Total::Exactly(users)) => (count(users, "user")),
+                    Some(Total::MoreThan(users)) => { "more than " (count(users, "user")) },
+                    None => "all users",
                 }
-                " users"
             }
-            li { (company.api_keys) " API keys, which are revoked first" }
-            li { (company.menu_items) " menu items and sub-items of the company" }
+            li { (count(company.api_keys, "API key")) ", revoked first" }
+            li { (company.menu_items) @if company.menu_items == 1 { " entry" } @else { " entries" } " of the menu of the company" }
             li { "The modules, ceilings and quotas of the company" }
             li { "The audit log of the company" }
         }
