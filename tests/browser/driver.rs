@@ -49,13 +49,12 @@ impl Driver {
     async fn open(&self, more: &[&str]) -> Client {
         let arguments = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"];
         let arguments = [&arguments, more].concat();
-        let Value::Object(capabilities) = json!({
+        let capabilities = json!({
             "browserName": "chrome",
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
-        }) else {
-            unreachable!("the literal is an object")
-        };
+        });
+        let capabilities = capabilities.as_object().cloned().unwrap_or_default();
         let connector = HttpConnector::new();
         ClientBuilder::new(connector).capabilities(capabilities).connect(&self.address).await.unwrap()
     }
