@@ -2,6 +2,7 @@
 //! client.
 
 use std::error::Error;
+use std::io::{self, Write};
 
 use sea_orm::{ConnectionTrait, Database};
 use url::Url;
@@ -15,6 +16,5 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Database::connect(&server).await?.execute_unprepared(&format!("CREATE DATABASE {name}")).await?;
     let mut url = Url::parse(&server)?;
     url.set_path(&name);
-    println!("{url}");
-    Ok(())
+    Ok(writeln!(io::stdout(), "{url}")?)
 }
