@@ -68,9 +68,9 @@ test-memory: tools kubectl ## Run the tests that need no database
 
 # Tests what depends on the version of PostgreSQL.
 .PHONY: test-storage
-test-storage: tools ## Run the tests of the PostgreSQL adapter, the schema and the migrations (PG=18: the major version)
+test-storage: tools ## Run the tests of the PostgreSQL adapter, the schema and the migrations (PG=18: the major version; SKIP=tests)
 	$(CARGO) build --workspace --bins --tests
-	tests/with-postgres.sh $(CARGO) test --workspace --test it -- storage::
+	tests/with-postgres.sh $(CARGO) test --workspace --test it -- storage:: $(if $(SKIP),--skip $(SKIP))
 
 # Tests several replicas, failovers and connections in the forms for other engines: a lock row, and polls without wake-ups.
 .PHONY: test-engines
