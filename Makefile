@@ -135,7 +135,7 @@ clients: tools ## Generate clients from docs/openapi.json, type-check them and r
 fuzz: export FUZZ_CASES ?= 400
 fuzz: export FUZZ_SECONDS ?= 300
 fuzz: tools ## Fuzz the API with requests derived from its OpenAPI document (FUZZ_CASES=400 FUZZ_SECONDS=300; SEED repeats)
-	$(CARGO) build --workspace --bins
+	$(CARGO) build --workspace --bins --tests
 	tests/fuzz/run.sh $(or $(CARGO_TARGET_DIR),target)/debug/iam-http
 
 .PHONY: alerts
