@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::operation::{CompanyParameter, TestCaller};
 use super::operations::{HEALTH, operations};
 use super::world::World;
-use crate::support::api::both_adapters;
+use crate::support::api::TestApi;
 
 const COLUMNS: [(&str, TestCaller); 13] = [
     ("no token", TestCaller::Anonymous),
@@ -54,14 +54,13 @@ pub async fn table(world: &World) -> String {
     text
 }
 
-both_adapters! {
-    /// Every operation returns the expected status to every caller. The columns of the table are the callers. `reader`
-    /// holds Read on `iam.manage_levels` with the scope `company`. `team` holds Read and Update on `iam.manage_levels`
-    /// with the scope `team`, which must not suffice. The last five columns are API keys: one of each role for the
-    /// first company, one with the role `administer` for the second company, and one with the role `administer` for all
-    /// companies.
-    async fn permissions_by_role_and_endpoint(api: TestApi) {
-        let table = table(&World::new(api).await).await;
-        insta::assert_snapshot!("permissions_by_role_and_endpoint", table);
-    }
+/// Every operation returns the expected status to every caller. The columns of the table are the callers. `reader` holds
+/// Read on `iam.manage_levels` with the scope `company`. `team` holds Read and Update on `iam.manage_levels` with the scope
+/// `team`, which must not suffice. The last five columns are API keys: one of each role for the first company, one with the
+/// role `administer` for the second company, and one with the role `administer` for all companies. The tests of parity
+/// compare the responses of both adapters.
+#[actix_web::test]
+async fn permissions_by_role_and_endpoint() {
+    let table = table(&World::new(TestApi::memory().await).await).await;
+    insta::assert_snapshot!("permissions_by_role_and_endpoint", table);
 }

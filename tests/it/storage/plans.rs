@@ -13,6 +13,7 @@ pub mod postgres {
     use iam_storage_postgres::PostgresStorage;
     use sea_orm::sqlx::{self, AssertSqlSafe, Executor, PgConnection, Row};
     use serde_json::{Value, json};
+    use tokio::sync::OnceCell;
 
     use crate::support::api::{TestApi, new_user};
     use crate::support::database::{APPLICATION, Content, TestDatabase, run};
@@ -131,8 +132,13 @@ pub mod postgres {
         connection.fetch_one(AssertSqlSafe(sql.to_owned())).await.unwrap().get(0)
     }
 
-    /// Returns the distinct SQL statements that the adapter sends in the contract suite.
-    async fn statements_of_the_suite() -> BTreeSet<String> {
+    /// Returns the distinct SQL statements that the adapter sends in the contract suite. The suite runs once for all tests.
+    async fn statements_of_the_suite() -> &'static BTreeSet<String> {
+        static STATEMENTS: OnceCell<BTreeSet<String>> = OnceCell::const_new();
+        STATEMENTS.get_or_init(run_suite).await
+    }
+
+    async fn run_suite() -> BTreeSet<String> {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage = PostgresStorage::connect(&TestDatabase::options_for(proxy.url())).unwrap();
@@ -401,7 +407,7 @@ pub mod postgres {
         for (role, exception) in [(APPLICATION, Some(REQUIRING)), ("NONE", None)] {
             run(&mut connection, format!("SET ROLE {role}")).await.unwrap();
             let mut whole = BTreeMap::new();
-            for text in &texts {
+            for text in texts {
                 let plan = plan(&mut connection, text).await;
                 let mut scans = scans();
                 scans.add(&plan);

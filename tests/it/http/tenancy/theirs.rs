@@ -42,8 +42,10 @@ pub struct Theirs {
     pub cursor: String,
     pub tags: Vec<String>,
     pub version: String,
-    /// The ids and strings of the second company that no response in the first company may contain.
-    pub secrets: BTreeSet<String>,
+    /// The UUIDs of the second company that no response in the first company may contain.
+    secret_ids: BTreeSet<String>,
+    /// The other strings of the second company that no response in the first company may contain.
+    secret_texts: BTreeSet<String>,
 }
 
 impl Theirs {
@@ -57,9 +59,16 @@ impl Theirs {
         // The header `Location` contains sent values in percent-encoded form.
         let text = text.replace("%20", " ");
         let text = sent.iter().fold(text, |text, sent| text.replace(sent.as_str(), ""));
-        let found: Vec<_> = self.secrets.iter().filter(|secret| text.contains(secret.as_str())).collect();
+        let mut found: Vec<_> = uuids_in(&text).filter(|id| self.secret_ids.contains(*id)).collect();
+        found.extend(self.secret_texts.iter().map(String::as_str).filter(|secret| text.contains(secret)));
         assert!(found.is_empty(), "{about}: {found:?} in {text}");
     }
+}
+
+/// Returns every UUID in a text, wherever it begins.
+fn uuids_in(text: &str) -> impl Iterator<Item = &str> {
+    let candidates = text.match_indices('-').filter_map(|(dash, _)| text.get(dash.checked_sub(8)?..dash + 28));
+    candidates.filter(|candidate| uuid::Uuid::try_parse(candidate).is_ok())
 }
 
 /// Collects every UUID in a JSON value.
@@ -205,6 +214,8 @@ pub async fn furnished(world: &World, sets: usize) -> Theirs {
     secrets.extend(ids.iter().map(|thing| thing.theirs[0].clone()));
     secrets.insert(MARK.to_owned());
     assert!(secrets.len() > 50, "{secrets:?}");
+    let (secret_ids, secret_texts): (BTreeSet<_>, BTreeSet<_>) =
+        secrets.into_iter().partition(|secret| uuids_in(secret).next() == Some(secret.as_str()));
     Theirs {
         ids,
         user_name,
@@ -216,6 +227,7 @@ pub async fn furnished(world: &World, sets: usize) -> Theirs {
         cursor: text(&records["nextCursor"]),
         tags,
         version: renamed.header("x-iam-version").unwrap().to_owned(),
-        secrets,
+        secret_ids,
+        secret_texts,
     }
 }
