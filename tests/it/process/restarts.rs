@@ -30,7 +30,7 @@ pub(super) mod postgres {
     fn replica(database: &TestDatabase) -> ServerProcess {
         start(&[
             ("DATABASE_URL", database.url()),
-            ("IAM__SERVER__DRAIN_DELAY", "2s"),
+            ("IAM__SERVER__DRAIN_DELAY", "4s"),
             ("IAM__SERVER__WORKERS", "2"),
             ("IAM__DATABASE__MAX_CONNECTIONS", "4"),
         ])
@@ -71,7 +71,7 @@ pub(super) mod postgres {
                 outcome => failures.push(format!("{method} {path}: {outcome:?}")),
             }
             // The load leaves processor time to the parallel tests.
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(10));
         }
         failures
     }

@@ -39,7 +39,7 @@ mod postgres {
                 ("PORT", "0"),
                 ("JWT_SECRET", SECRET),
                 ("DATABASE_URL", database.url()),
-                ("IAM__SERVER__DRAIN_DELAY", "2s"),
+                ("IAM__SERVER__DRAIN_DELAY", "4s"),
                 ("IAM__SERVER__WORKERS", "2"),
                 ("IAM__DATABASE__MAX_CONNECTIONS", "4"),
                 ("IAM__RATE_LIMIT__PER_USER", "0"),

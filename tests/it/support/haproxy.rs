@@ -44,7 +44,7 @@ defaults
     timeout connect 10s
     timeout client 60s
     timeout server 60s
-    timeout check 2s
+    timeout check 10s
 frontend clients
     bind 127.0.0.1:{port}
     default_backend replicas
@@ -67,18 +67,19 @@ impl HaProxy {
                 let port = 20_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 12_000).unwrap();
                 std::fs::write(tenant.folder().join("cfg"), configuration(&socket_of(&tenant), port, replicas))
                     .unwrap();
-                Some((port, Self::launch(&tenant, port)?))
+                Some((port, Self::launch(&tenant)?))
             })
             .expect("HAProxy must start on one of 20 ports");
         Self { tenant, address: SocketAddr::from(([127, 0, 0, 1], port)), process }
     }
 
-    /// Starts the process and waits until it accepts connections. Returns `None` if the process exits instead.
-    fn launch(tenant: &Tenant, port: u16) -> Option<Child> {
+    /// Starts the process and waits until its administration socket accepts connections, which it creates after the port.
+    /// Returns `None` if the process exits instead.
+    fn launch(tenant: &Tenant) -> Option<Child> {
         let mut process = tenant.command(program()).args(["-db", "-f", "cfg"]).stdout(Stdio::null()).spawn().unwrap();
         wait_until(|| match process.try_wait().unwrap() {
             Some(_) => Some(false),
-            None => std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(true),
+            None => UnixStream::connect(socket_of(tenant)).is_ok().then_some(true),
         })
         .then_some(process)
     }
