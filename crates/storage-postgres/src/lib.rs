@@ -59,7 +59,7 @@
 //! * **Errors** are mapped by SQLSTATE and by constraint name. Three errors are `retryable`, because nothing was
 //!   committed: a serialization failure, a deadlock, and an outdated connection (its prepared statements are invalid,
 //!   or its server has become read-only). The error of a broken connection is never retryable, because the outcome of
-//!   the statement is unknown.
+//!   the statement is unknown. A read outside units of work is repeated once if its connection is lost.
 //! * **The change feed polls.** A poll is one statement on a connection outside the pool, and sees every change that
 //!   committed before the statement began. After a commit, a `NOTIFY` on the installation's own channel wakes the other
 //!   processes. The notification is sent outside the committing transaction, and receivers ignore its payload.

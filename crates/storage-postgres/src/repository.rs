@@ -1,6 +1,7 @@
 //! The repository: executes statements on a pool or in a transaction, and converts their rows.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ use crate::connections::outdated::OutdatedConnections;
 use crate::connections::runtime::on_runtime;
 use crate::connections::shares::{Class, Permit};
 use crate::engine::Feed;
-use crate::error::{from_db, is_retryable};
+use crate::error::{from_db, is_lost_connection, is_retryable};
 use crate::replicas::requirements::Version;
 use crate::statement::{column, convert, incomplete};
 
@@ -157,6 +158,21 @@ impl<T: Executor> Repository<T> {
         }
     }
 
+    /// Executes a read like [`Self::attempt`]. If the connection is lost before the response arrives, repeats the read
+    /// once on another connection, except in a transaction.
+    async fn attempt_read<A, F>(&self, call: impl Fn() -> F) -> Result<A>
+    where
+        F: Future<Output = Result<A, DbErr>>,
+    {
+        match self.attempt(&call).await {
+            Err(error) if T::ATTEMPTS > 1 && is_lost_connection(&error) => {
+                tracing::warn!(error = &from_db(error) as &dyn Error, "repeating a read whose connection was lost");
+                self.attempt(call).await.map_err(from_db)
+            }
+            outcome => outcome.map_err(from_db),
+        }
+    }
+
     /// Restricts a statement, by row-level security, to the rows of one company (`None`: all companies).
     pub(crate) fn for_company(&self, company: impl Into<Option<CompanyId>>, statement: Statement) -> Asked {
         let company = company.into();
@@ -208,7 +224,7 @@ impl<T: Executor> Repository<T> {
         self.row(statement).await?.as_ref().map(convert::<M, D>).transpose()
     }
 
-    /// Returns the rows of a statement.
+    /// Returns the rows of a read, which may be executed twice. In a transaction, returns the rows of any statement.
     pub(crate) async fn rows(&self, statement: impl Into<Asked>) -> Result<Vec<QueryResult>> {
         let Asked { statement, work } = statement.into();
         if let Some(rows) = self.0.rows_of_replica(&statement, work).await {
@@ -216,10 +232,11 @@ impl<T: Executor> Repository<T> {
         }
         let _permit = self.0.admit(work).await?;
         let connection = self.0.connection(work);
-        self.attempt(|| connection.query_all_raw(statement.clone())).await.map_err(from_db)
+        self.attempt_read(|| connection.query_all_raw(statement.clone())).await
     }
 
-    /// Returns the row of a statement that returns at most one row.
+    /// Returns the row of a read that returns at most one row. The read may be executed twice. In a transaction, returns the
+    /// row of any such statement.
     pub(crate) async fn row(&self, statement: impl Into<Asked>) -> Result<Option<QueryResult>> {
         let Asked { statement, work } = statement.into();
         if let Some(rows) = self.0.rows_of_replica(&statement, work).await {
@@ -227,10 +244,10 @@ impl<T: Executor> Repository<T> {
         }
         let _permit = self.0.admit(work).await?;
         let connection = self.0.connection(work);
-        self.attempt(|| connection.query_one_raw(statement.clone())).await.map_err(from_db)
+        self.attempt_read(|| connection.query_one_raw(statement.clone())).await
     }
 
-    /// Executes a statement that always returns exactly one row, and returns this row.
+    /// Executes a read that always returns exactly one row, like [`Self::row`], and returns this row.
     pub(crate) async fn single(&self, statement: impl Into<Asked>) -> Result<QueryResult> {
         self.row(statement).await?.ok_or_else(incomplete)
     }

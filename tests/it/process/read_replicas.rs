@@ -63,7 +63,7 @@ impl Company {
     /// Returns the names of the levels, sorted.
     fn levels(&self, server: &ServerProcess, more: &[(&str, &str)]) -> Vec<String> {
         let answer = self.request(server, "GET", "/api/iam/user-levels", more, None);
-        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        assert_eq!(answer.status, 200, "{}\n{}", String::from_utf8_lossy(&answer.body), server.log());
         let answer = answer.json();
         let levels = answer["data"]["userLevels"].as_array().unwrap().iter();
         let mut names: Vec<_> = levels.map(|level| level["name"].as_str().unwrap().to_owned()).collect();

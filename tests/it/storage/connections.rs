@@ -1,6 +1,7 @@
 //! Tests of half-open connections, of sessions of frozen clients, and of servers that the adapter rejects.
 
 mod postgres {
+    mod broken_reads;
     mod revocations;
 
     use std::sync::Arc;

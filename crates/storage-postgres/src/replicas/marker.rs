@@ -28,7 +28,7 @@ pub(crate) fn write_marker(pool: Arc<Pool>, requirements: Arc<Requirements>, mar
 /// Writes a marker, and returns the time in its row. The statement uses the pool and not the connections outside the pool,
 /// because a commit that waits for a synchronous standby must not delay polls and look-ups of credentials.
 pub(super) async fn write(repository: &Repository<Arc<Pool>>, marker: &MarkerToWrite) -> Result<DateTimeUtc> {
-    // The time increases with each marker, even if the clock does not.
+    // The time increases with each marker, even if the clock does not. A repetition of the statement is harmless.
     let sql = "WITH gone AS (DELETE FROM iam_heartbeats WHERE beat_at < now() - interval '1 day')
         INSERT INTO iam_heartbeats AS own (replica, beat_at)
         SELECT $1, now() FROM (SELECT set_config('synchronous_commit', 'on', true)) AS durable
