@@ -3,7 +3,7 @@
 use fantoccini::Locator;
 
 use crate::driver::Driver;
-use crate::page::{assert_sound, click, present, screenshot, text, transferred};
+use crate::page::{assert_fits_in_the_dark, assert_sound, click, present, screenshot, text, transferred};
 use crate::service::{COMPANY, Demo};
 
 /// The maximum size of the first page with all its files, in transfer.
@@ -83,11 +83,7 @@ async fn pages_fit_on_a_narrow_screen_and_in_a_dark_scheme() {
     for (name, path) in PAGES {
         let path = path.replace("{company}", COMPANY);
         browser.goto(&format!("{}{path}", service.console)).await.unwrap();
-        assert_sound(&browser, &format!("{name}, narrow and dark")).await;
-        let script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
-        let overflow = browser.execute(script, Vec::new()).await.unwrap();
-        assert_eq!(overflow, 0, "{name} is wider than the screen");
-        screenshot(&browser, &format!("{name}-dark")).await;
+        assert_fits_in_the_dark(&browser, name).await;
     }
     browser.close().await.unwrap();
 }

@@ -37,6 +37,16 @@ pub async fn assert_sound(browser: &Client, state: &str) {
     assert_eq!((text.as_str(), problems), ("", Vec::new()), "{state}: {address}");
 }
 
+/// Asserts that the page is sound and not wider than the screen of [`Driver::narrow_and_dark`](crate::driver::Driver), and
+/// writes a screenshot.
+pub async fn assert_fits_in_the_dark(browser: &Client, name: &str) {
+    assert_sound(browser, &format!("{name}, narrow and dark")).await;
+    let script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+    let overflow = browser.execute(script, Vec::new()).await.unwrap();
+    assert_eq!(overflow, 0, "{name} is wider than the screen");
+    screenshot(browser, &format!("{name}-dark")).await;
+}
+
 /// Writes a screenshot with this name to the folder of the environment variable `SCREENSHOTS`, if it is set.
 pub async fn screenshot(browser: &Client, name: &str) {
     #[expect(clippy::disallowed_methods, reason = "`run.sh` passes the folder to the tests")]

@@ -5,7 +5,7 @@ use fantoccini::key::Key;
 use serde_json::Value;
 
 use crate::driver::Driver;
-use crate::page::{assert_sound, click, present, screenshot, text};
+use crate::page::{assert_fits_in_the_dark, assert_sound, click, present, screenshot, text};
 use crate::service::{COMPANY, Demo};
 
 /// The pages, with their names in the screenshots.
@@ -57,11 +57,7 @@ async fn the_pages_of_super_admins_fit_on_a_narrow_screen_and_in_a_dark_scheme()
     service.sign_in(&browser, "Super admin").await;
     for (name, path) in PAGES {
         open(&browser, &service, path).await;
-        assert_sound(&browser, &format!("{name}, narrow and dark")).await;
-        let script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
-        let overflow = browser.execute(script, Vec::new()).await.unwrap();
-        assert_eq!(overflow, 0, "{name} is wider than the screen");
-        screenshot(&browser, &format!("{name}-dark")).await;
+        assert_fits_in_the_dark(&browser, name).await;
     }
     browser.close().await.unwrap();
 }

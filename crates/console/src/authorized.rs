@@ -34,7 +34,23 @@ use crate::page::Page;
 use crate::path::PATH;
 use crate::session::{Identity, Session};
 
-type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, PageError>>>>;
+/// The future of an extractor.
+pub(crate) type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, PageError>>>>;
+
+/// A signed-in person who was authorized for a page, before the form of the request is read.
+pub(crate) trait Admitted: Sized + 'static {
+    /// Authorizes the person who sent the request.
+    async fn of(request: &HttpRequest) -> Result<Self, PageError>;
+
+    /// Returns the person.
+    fn signed_in(&self) -> &SignedIn;
+}
+
+/// Returns the future of the extractor of this type.
+pub(crate) fn extract<A: Admitted>(request: &HttpRequest) -> Extraction<A> {
+    let request = request.clone();
+    Box::pin(async move { A::of(&request).await })
+}
 
 /// The requirement that a page has.
 pub(crate) trait Policy: 'static {
@@ -265,15 +281,6 @@ pub(crate) struct Authorized<P> {
 }
 
 impl<P: Policy> Authorized<P> {
-    async fn of(request: &HttpRequest) -> Result<Self, PageError> {
-        let signed_in = SignedIn::of(request).await?;
-        let company = request.match_info().get("company").and_then(|id| CompanyId::parse(id).ok());
-        let company = company.ok_or(PageError::NotFound)?;
-        let details = signed_in.authorize(company, P::REQUIREMENT).await?;
-        let met = signed_in.requirements_met(company).await?;
-        Ok(Self { signed_in, company, details, met, policy: PhantomData })
-    }
-
     /// Returns the application, which provides the use cases.
     pub(crate) fn application(&self) -> &Application {
         self.signed_in.application()
@@ -376,14 +383,6 @@ impl<P: Policy> Authorized<P> {
     }
 }
 
-/// A form about a company, sent by a person who meets the requirement of the policy `P`. `T` is the type of the form.
-pub(crate) struct Submitted<P, T> {
-    pub(crate) authorized: Authorized<P>,
-    pub(crate) form: T,
-    /// All fields, also those that `T` does not contain.
-    pub(crate) fields: Fields,
-}
-
 impl FromRequest for SignedIn {
     type Error = PageError;
     type Future = Extraction<Self>;
@@ -399,21 +398,21 @@ impl<P: Policy> FromRequest for Authorized<P> {
     type Future = Extraction<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move { Self::of(&request).await })
+        extract(request)
     }
 }
 
-impl<P: Policy, T: DeserializeOwned + 'static> FromRequest for Submitted<P, T> {
-    type Error = PageError;
-    type Future = Extraction<Self>;
+impl<P: Policy> Admitted for Authorized<P> {
+    async fn of(request: &HttpRequest) -> Result<Self, PageError> {
+        let signed_in = SignedIn::of(request).await?;
+        let company = request.match_info().get("company").and_then(|id| CompanyId::parse(id).ok());
+        let company = company.ok_or(PageError::NotFound)?;
+        let details = signed_in.authorize(company, P::REQUIREMENT).await?;
+        let met = signed_in.requirements_met(company).await?;
+        Ok(Self { signed_in, company, details, met, policy: PhantomData })
+    }
 
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (request, mut payload) = (request.clone(), payload.take());
-        Box::pin(async move {
-            let authorized = Authorized::<P>::of(&request).await?;
-            let (form, fields) = authorized.signed_in.read_form(&mut payload).await?;
-            Ok(Self { authorized, form, fields })
-        })
+    fn signed_in(&self) -> &SignedIn {
+        &self.signed_in
     }
 }

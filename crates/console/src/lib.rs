@@ -26,6 +26,7 @@ mod provider;
 mod quantity;
 mod refusal;
 mod session;
+mod submitted;
 
 pub use console::{Console, ConsoleOptions, ConsoleServices, DemoUser};
 pub use guard::failed;

@@ -1,8 +1,6 @@
 //! The extractors of the pages about the platform: a signed-in person who meets a requirement without a company.
 
-use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
@@ -10,15 +8,11 @@ use iam_application::{Application, Change, Committed, Failure, RequestContext};
 use iam_domain::{NamedUser, Timestamp};
 use iam_identity::{TokenVerifier, UserNameError};
 use maud::Markup;
-use serde::de::DeserializeOwned;
 
-use crate::authorized::{Policy, SignedIn};
+use crate::authorized::{Admitted, Extraction, Policy, SignedIn, extract};
 use crate::error::PageError;
-use crate::form::Fields;
 use crate::layout::Section;
 use crate::page::Page;
-
-type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, PageError>>>>;
 
 /// A signed-in person who meets the requirement of the policy `P` on the platform.
 pub(crate) struct OnPlatform<P> {
@@ -27,12 +21,6 @@ pub(crate) struct OnPlatform<P> {
 }
 
 impl<P: Policy> OnPlatform<P> {
-    async fn of(request: &HttpRequest) -> Result<Self, PageError> {
-        let person = SignedIn::of(request).await?;
-        person.authorize_on_platform(P::REQUIREMENT).await?;
-        Ok(Self { person, policy: PhantomData })
-    }
-
     /// Returns the application, which provides the use cases.
     pub(crate) fn application(&self) -> &Application {
         self.person.application()
@@ -96,34 +84,23 @@ impl<P: Policy> OnPlatform<P> {
     }
 }
 
-/// A form about the platform, sent by a person who meets the requirement of the policy `P`. `T` is the type of the form.
-pub(crate) struct SubmittedOnPlatform<P, T> {
-    pub(crate) page: OnPlatform<P>,
-    pub(crate) form: T,
-    /// All fields, also those that `T` does not contain.
-    pub(crate) fields: Fields,
-}
-
 impl<P: Policy> FromRequest for OnPlatform<P> {
     type Error = PageError;
     type Future = Extraction<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move { Self::of(&request).await })
+        extract(request)
     }
 }
 
-impl<P: Policy, T: DeserializeOwned + 'static> FromRequest for SubmittedOnPlatform<P, T> {
-    type Error = PageError;
-    type Future = Extraction<Self>;
+impl<P: Policy> Admitted for OnPlatform<P> {
+    async fn of(request: &HttpRequest) -> Result<Self, PageError> {
+        let person = SignedIn::of(request).await?;
+        person.authorize_on_platform(P::REQUIREMENT).await?;
+        Ok(Self { person, policy: PhantomData })
+    }
 
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (request, mut payload) = (request.clone(), payload.take());
-        Box::pin(async move {
-            let page = OnPlatform::<P>::of(&request).await?;
-            let (form, fields) = page.person.read_form(&mut payload).await?;
-            Ok(Self { page, form, fields })
-        })
+    fn signed_in(&self) -> &SignedIn {
+        &self.person
     }
 }

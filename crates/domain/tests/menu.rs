@@ -110,8 +110,8 @@ fn an_item_without_a_view_is_visible_only_with_a_visible_sub_item() {
 #[test]
 fn nothing_is_visible_without_a_level_or_in_a_suspended_company() {
     let suspended = Snapshot { status: CompanyStatus::Suspended, ..snapshot() };
-    let nobody = Snapshot { levels: Vec::new(), ..snapshot() };
-    for (snapshot, reason) in [(suspended, Reason::CompanySuspended), (nobody, Reason::NoUserLevels)] {
+    let without_levels = Snapshot { levels: Vec::new(), ..snapshot() };
+    for (snapshot, reason) in [(suspended, Reason::CompanySuspended), (without_levels, Reason::NoUserLevels)] {
         let open = MenuItem { view_id: None, ..item(0) };
         let sub = SubMenuItem { view_id: None, ..sub_item(0, &open) };
         let (none, menu) = (Menu::default(), Menu { items: vec![open], sub_items: vec![sub] });

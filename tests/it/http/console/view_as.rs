@@ -88,7 +88,7 @@ both_adapters! {
             assert_contains(row(&page, "<bdi>Home</bdi>"), &[">Denied<", "<bdi>Beta</bdi>"]);
             assert_contains(row(&page, "<bdi>Users List</bdi>"), &[">Allowed<", "<bdi>Alpha</bdi>"]);
             assert_contains(row(&page, "<bdi>Read</bdi> · <bdi>Read</bdi>"), &[">Allowed<", "team", "<bdi>Beta</bdi>"]);
-            assert!(!page.contains("why?"), "nobody holds the levels: {page}");
+            assert!(!page.contains("why?"), "the levels have no holder: {page}");
             let checked = format!("value=\"{a}\" checked");
             assert_contains(&page, &[&checked]);
         }

@@ -160,7 +160,7 @@ fn cell(members: &Map<String, Value>) -> Option<Shown> {
         return Some(Shown::Text("hidden".to_owned()));
     }
     if let Some(max) = members.get("maxScope") {
-        let max = max.as_str().map_or_else(|| "nobody".to_owned(), |scope| format!("at most {scope}"));
+        let max = max.as_str().map_or_else(|| "not permitted".to_owned(), |scope| format!("at most {scope}"));
         return Some(Shown::Text(max));
     }
     if members.contains_key("startsAt") || members.contains_key("expiresAt") {
@@ -375,7 +375,7 @@ mod tests {
         });
         assert_eq!(
             texts(ceilings),
-            ["Risks · Export: none → nobody", "Risks · Read: none → at most own", "Home: hidden → none"]
+            ["Risks · Export: none → not permitted", "Risks · Read: none → at most own", "Home: hidden → none"]
         );
         let facts = json!({ "rows": { "levels": 3 }, "moduleId": FEATURE, "profile": true });
         assert_eq!(texts(facts), ["Module id: Risks", "Profile: yes", "Rows: Levels: 3"]);

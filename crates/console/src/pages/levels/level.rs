@@ -13,7 +13,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::form::{Fields, message_of, problem};
-use crate::authorized::{Authorized, ManageLevels, Policy, ReadIam, Submitted};
+use crate::authorized::{Authorized, ManageLevels, Policy, ReadIam};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field, time};
 use crate::page::{Page, see_other};
@@ -22,6 +22,7 @@ use crate::pages::matrix::editor::{LevelPath, level_of};
 use crate::pages::users::person::{person, user_path};
 use crate::pages::view_as::address as view_as;
 use crate::path::company_path;
+use crate::submitted::Submitted;
 
 /// Number of holders on a page.
 const HOLDERS: u64 = 25;
@@ -70,10 +71,10 @@ pub(crate) async fn show(
 
 /// `POST /console/companies/{company}/levels/{level}`
 pub(crate) async fn update(
-    sent: Submitted<ManageLevels, ChangedLevel>,
+    sent: Submitted<Authorized<ManageLevels>, ChangedLevel>,
     path: LevelPath,
 ) -> Result<Either<Page, HttpResponse>, PageError> {
-    let Submitted { authorized: page, form, .. } = sent;
+    let Submitted { page, form, .. } = sent;
     let (id, mut fields) = (level_of(&path)?, Fields::typed(&form.name, &form.description));
     let (update, status) = match fields.parse() {
         None => (None, StatusCode::UNPROCESSABLE_ENTITY),
@@ -100,10 +101,10 @@ pub(crate) async fn update(
 
 /// `POST /console/companies/{company}/levels/{level}/delete`
 pub(crate) async fn delete(
-    sent: Submitted<ManageLevels, Deletion>,
+    sent: Submitted<Authorized<ManageLevels>, Deletion>,
     path: LevelPath,
 ) -> Result<Either<Page, HttpResponse>, PageError> {
-    let Submitted { authorized: page, form, .. } = sent;
+    let Submitted { page, form, .. } = sent;
     let (company, id) = (page.company, level_of(&path)?);
     let name = page.application().user_level(company, id).await?.name;
     let change = DeleteUserLevel { company, id, if_match: IfMatch::OneOf(vec![form.tag]) };

@@ -9,11 +9,12 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::form::{Fields, message_of, problem};
-use crate::authorized::{Authorized, ManageLevels, Policy, ReadIam, Submitted};
+use crate::authorized::{Authorized, ManageLevels, Policy, ReadIam};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field};
 use crate::page::{Page, see_other};
 use crate::path::company_path;
+use crate::submitted::Submitted;
 
 /// The query of the list.
 #[derive(Debug, Default, Deserialize)]
@@ -53,8 +54,10 @@ pub(crate) async fn show(page: Authorized<ReadIam>, search: Query<Search>) -> Re
 }
 
 /// `POST /console/companies/{company}/levels`
-pub(crate) async fn create(sent: Submitted<ManageLevels, NewLevel>) -> Result<Either<Page, HttpResponse>, PageError> {
-    let Submitted { authorized: page, form, .. } = sent;
+pub(crate) async fn create(
+    sent: Submitted<Authorized<ManageLevels>, NewLevel>,
+) -> Result<Either<Page, HttpResponse>, PageError> {
+    let Submitted { page, form, .. } = sent;
     let mut fields = Fields::typed(&form.name, &form.description);
     let copy_from = UserLevelId::parse(&form.copy_from).ok();
     let (problem, status) = match fields.parse() {

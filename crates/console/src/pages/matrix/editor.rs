@@ -13,13 +13,14 @@ use super::rule::Kind;
 use super::toolbar::{filters, meaning, no_rows, pager, tabs};
 use super::{Loaded, OnlyDraft};
 use crate::assets;
-use crate::authorized::{Authorized, ManagePermissions, Policy, ReadIam, Submitted};
+use crate::authorized::{Authorized, ManagePermissions, Policy, ReadIam};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field};
 use crate::page::Page;
 use crate::pages::audit::filter::about_level;
 use crate::path::company_path;
 use crate::quantity::count;
+use crate::submitted::Submitted;
 
 /// Maximum number of rows on a page.
 const ROWS: usize = 400;
@@ -39,11 +40,11 @@ pub(crate) async fn show(page: Authorized<ReadIam>, path: LevelPath, filter: Que
 
 /// `POST /console/companies/{company}/levels/{level}/matrix`: the same page with the draft in the form. Nothing is changed.
 pub(crate) async fn with_draft(
-    sent: Submitted<ManagePermissions, OnlyDraft>,
+    sent: Submitted<Authorized<ManagePermissions>, OnlyDraft>,
     path: LevelPath,
     filter: Query<Filter>,
 ) -> Result<Page, PageError> {
-    render(&sent.authorized, level_of(&path)?, &filter, Draft::of(&sent.fields)?).await
+    render(&sent.page, level_of(&path)?, &filter, Draft::of(&sent.fields)?).await
 }
 
 async fn render<P: Policy>(

@@ -14,12 +14,13 @@ use super::rule::{Kind, Rule};
 use super::toolbar::{filters, meaning, no_rows, pager, tabs};
 use super::{Loaded, OnlyDraft};
 use crate::assets;
-use crate::authorized::{Authorized, ManagePermissions, Policy, ReadIam, Submitted};
+use crate::authorized::{Authorized, ManagePermissions, Policy, ReadIam};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field};
 use crate::page::Page;
 use crate::path::company_path;
 use crate::quantity::count;
+use crate::submitted::Submitted;
 
 /// Maximum number of rows on a page. Scripts load the next rows when the reader reaches the end.
 const ROWS: usize = 200;
@@ -31,10 +32,10 @@ pub(crate) async fn show(page: Authorized<ReadIam>, filter: Query<Filter>) -> Re
 
 /// `POST /console/companies/{company}/matrix`: the same page with the draft in the form. Nothing is changed.
 pub(crate) async fn with_draft(
-    sent: Submitted<ManagePermissions, OnlyDraft>,
+    sent: Submitted<Authorized<ManagePermissions>, OnlyDraft>,
     filter: Query<Filter>,
 ) -> Result<Page, PageError> {
-    render(&sent.authorized, &filter, &Draft::of(&sent.fields)?).await
+    render(&sent.page, &filter, &Draft::of(&sent.fields)?).await
 }
 
 async fn render<P: Policy>(page: &Authorized<P>, filter: &Filter, draft: &Draft) -> Result<Page, PageError> {

@@ -14,12 +14,13 @@ use super::draft::{Draft, Part};
 use super::filter::Filter;
 use super::parts::{Names, PartChange, Stored};
 use super::{Loaded, OnlyDraft};
-use crate::authorized::{Authorized, ManagePermissions, Submitted};
+use crate::authorized::{Authorized, ManagePermissions};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field};
 use crate::page::{Page, see_other};
 use crate::quantity::count;
 use crate::refusal::Refused;
+use crate::submitted::Submitted;
 
 /// Maximum number of parts that are previewed. Each preview reads the whole company.
 const PREVIEWS: usize = 20;
@@ -54,10 +55,10 @@ pub(crate) fn tag_of<'a>(fields: &'a [(String, String)], part: &Part) -> Result<
 
 /// `POST /console/companies/{company}/matrix/review`
 pub(crate) async fn show(
-    sent: Submitted<ManagePermissions, OnlyDraft>,
+    sent: Submitted<Authorized<ManagePermissions>, OnlyDraft>,
     filter: Query<Filter>,
 ) -> Result<Answer, PageError> {
-    let (page, draft) = (&sent.authorized, Draft::of(&sent.fields)?);
+    let (page, draft) = (&sent.page, Draft::of(&sent.fields)?);
     if draft.is_empty() {
         return Ok(Either::Right(see_other(&filter.page(page.company))));
     }

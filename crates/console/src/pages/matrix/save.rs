@@ -10,17 +10,18 @@ use super::filter::Filter;
 use super::parts::{Names, PartChange, Stored};
 use super::review::{Answer, tag_of};
 use super::{Loaded, OnlyDraft};
-use crate::authorized::{ManagePermissions, Submitted};
+use crate::authorized::{Authorized, ManagePermissions};
 use crate::error::PageError;
 use crate::page::see_other;
 use crate::refusal::Refused;
+use crate::submitted::Submitted;
 
 /// `POST /console/companies/{company}/matrix/save`
 pub(crate) async fn save(
-    sent: Submitted<ManagePermissions, OnlyDraft>,
+    sent: Submitted<Authorized<ManagePermissions>, OnlyDraft>,
     filter: Query<Filter>,
 ) -> Result<Answer, PageError> {
-    let (page, draft) = (&sent.authorized, Draft::of(&sent.fields)?);
+    let (page, draft) = (&sent.page, Draft::of(&sent.fields)?);
     let names = Names::of(&Loaded::of(page).await?);
     let mut parts = draft.parts();
     parts.sort_by_key(|part| names.position(part.level));

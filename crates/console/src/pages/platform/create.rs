@@ -16,8 +16,9 @@ use crate::error::PageError;
 use crate::layout::{Section, csrf_field};
 use crate::page::{Page, see_other};
 use crate::path::{PATH, company_path};
-use crate::platform::{OnPlatform, SubmittedOnPlatform};
+use crate::platform::OnPlatform;
 use crate::refusal::Refused;
+use crate::submitted::Submitted;
 
 const NAME: Control = Control::line("name", "Name").required();
 const ID: Control = Control::line("id", "Id").required().hint("The id of the company in your product: a UUID.");
@@ -50,9 +51,9 @@ pub(crate) async fn show(page: OnPlatform<SuperAdmin>) -> Result<Page, PageError
 
 /// `POST /console/companies`
 pub(crate) async fn create(
-    sent: SubmittedOnPlatform<SuperAdmin, NewCompany>,
+    sent: Submitted<OnPlatform<SuperAdmin>, NewCompany>,
 ) -> Result<Either<Page, HttpResponse>, PageError> {
-    let SubmittedOnPlatform { page, form, fields } = sent;
+    let Submitted { page, form, fields } = sent;
     let modules = values(&fields, "module").map(str::to_owned).collect();
     let mut creation = Creation { typed: form, modules, ..Creation::default() };
     let mut status = StatusCode::UNPROCESSABLE_ENTITY;

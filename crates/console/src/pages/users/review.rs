@@ -14,13 +14,14 @@ use super::edit::{Form, Operation, Problems, level_control, period_controls, use
 use super::effect::{Effect, People};
 use super::names::names_of;
 use super::person::{person, user_path};
-use crate::authorized::{AssignLevels, Authorized, Submitted};
+use crate::authorized::{AssignLevels, Authorized};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field};
 use crate::page::{Page, see_other};
 use crate::path::company_path;
 use crate::quantity::count;
 use crate::refusal::Refused;
+use crate::submitted::Submitted;
 
 /// Maximum number of users whose names and decisions are listed.
 const LISTED_USERS: usize = 20;
@@ -47,8 +48,8 @@ struct Reviewed {
 }
 
 /// `POST /console/companies/{company}/users/review`
-pub(crate) async fn show(sent: Submitted<AssignLevels, Form>) -> Result<Page, PageError> {
-    let Submitted { authorized: page, form, fields } = &sent;
+pub(crate) async fn show(sent: Submitted<Authorized<AssignLevels>, Form>) -> Result<Page, PageError> {
+    let Submitted { page, form, fields } = &sent;
     let levels = page.application().user_levels(page.company).await?;
     let users = users(fields);
     let outcome = match form.parse(page, &users, &levels) {
@@ -59,8 +60,10 @@ pub(crate) async fn show(sent: Submitted<AssignLevels, Form>) -> Result<Page, Pa
 }
 
 /// `POST /console/companies/{company}/users/change`
-pub(crate) async fn change(sent: Submitted<AssignLevels, Form>) -> Result<Either<Page, HttpResponse>, PageError> {
-    let Submitted { authorized: page, form, fields } = &sent;
+pub(crate) async fn change(
+    sent: Submitted<Authorized<AssignLevels>, Form>,
+) -> Result<Either<Page, HttpResponse>, PageError> {
+    let Submitted { page, form, fields } = &sent;
     let levels = page.application().user_levels(page.company).await?;
     let users = users(fields);
     let outcome = match form.parse(page, &users, &levels) {

@@ -16,13 +16,14 @@ use serde::Deserialize;
 use super::edit::{Operation, Problems, level_control, period_controls};
 use super::permissions::{Address, Filter, Permissions};
 use super::person::{matrix_path, person, user_path};
-use crate::authorized::{Authorized, ManageCredentials, Policy, ReadIam, Submitted};
+use crate::authorized::{Authorized, ManageCredentials, Policy, ReadIam};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field, time};
 use crate::page::{Page, see_other};
 use crate::pages::audit::filter::about_user;
 use crate::pages::view_as::address as view_as;
 use crate::path::company_path;
+use crate::submitted::Submitted;
 
 /// The user in the path.
 #[derive(Debug, Deserialize)]
@@ -51,10 +52,10 @@ fn user_of<P: Policy>(page: &Authorized<P>, path: &UserPath) -> Result<NamedUser
 
 /// `POST /console/companies/{company}/users/{user}/sign-out`
 pub(crate) async fn sign_out(
-    sent: Submitted<ManageCredentials, Nothing>,
+    sent: Submitted<Authorized<ManageCredentials>, Nothing>,
     path: Path<UserPath>,
 ) -> Result<HttpResponse, PageError> {
-    let page = &sent.authorized;
+    let page = &sent.page;
     let user = user_of(page, &path)?;
     let path = format!("{}?signed_out=1", user_path(page.company, user.id));
     page.execute(CutOffUser { user, not_before: None, clock_skew: page.clock_skew() }).await?;

@@ -104,8 +104,8 @@ async fn a_user_is_named_by_the_name_or_the_e_mail_address() {
         &several,
         &["Several users match.", &link(company.member), &link(company.visitor), "value=\"Max\""],
     );
-    let none = content(&scene.admin.get(&scene.path("why?user=Nobody&view=/home")).await.expect(400));
-    assert_contains(&none, &["No user of the company matches “Nobody”"]);
+    let none = content(&scene.admin.get(&scene.path("why?user=Unknown&view=/home")).await.expect(400));
+    assert_contains(&none, &["No user of the company matches “Unknown”"]);
     let checker = scene.holding(&[("iam.assign_permissions", "Update")]).await;
     for (user, status) in [("max%20member".to_owned(), 400), (company.member.to_string(), 200)] {
         let page = checker.get(&scene.path(&format!("why?user={user}&view=/home"))).await.expect(status).text();

@@ -55,7 +55,7 @@ fn on_platform(page: &str) -> String {
 #[actix_web::test]
 async fn only_super_admins_see_the_pages_of_the_platform() {
     let scene = Scene::new(TestApi::memory().await).await;
-    let nobody = scene.console.browser();
+    let signed_out = scene.console.browser();
     for page in PAGES.map(on_platform) {
         assert!(scene.super_admin.get(&page).await.expect(200).text().contains("</html>"));
         for browser in [&scene.admin, &scene.reader().await] {
@@ -65,7 +65,7 @@ async fn only_super_admins_see_the_pages_of_the_platform() {
         for (browser, _) in scene.outsiders().await {
             browser.get(&page).await.expect(403);
         }
-        let anonymous = nobody.get(&page).await.expect(303);
+        let anonymous = signed_out.get(&page).await.expect(303);
         assert!(anonymous.header("location").unwrap().starts_with("/console/sign-in?return="));
     }
 }

@@ -55,14 +55,14 @@ async fn a_refused_company_keeps_what_was_typed() {
     let scene = Scene::new(TestApi::memory().await).await;
     let browser = &scene.super_admin;
     let module = scene.api.module_id("risks").await;
-    let fields = [("name", " "), ("id", "x"), ("admin", "nobody"), ("module", module.as_str())];
+    let fields = [("name", " "), ("id", "x"), ("admin", "not-an-id"), ("module", module.as_str())];
     let page = browser.submit("/console/companies/new", "/console/companies", &fields).await.expect(422);
     let page = content(&page);
     assert_contains(
         &page,
         &["It is required.", "It must be a valid UUID.", "It must be a valid UUID, or issuer|subject."],
     );
-    assert_contains(&page, &["value=\"x\"", "value=\"nobody\"", &format!("value=\"{module}\" checked")]);
+    assert_contains(&page, &["value=\"x\"", "value=\"not-an-id\"", &format!("value=\"{module}\" checked")]);
     let id = scene.company.id.to_string();
     let fields = [("name", "Twice"), ("id", id.as_str())];
     let page = browser.submit("/console/companies/new", "/console/companies", &fields).await.expect(409);

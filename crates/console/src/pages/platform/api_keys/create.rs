@@ -17,8 +17,9 @@ use crate::layout::{Section, csrf_field};
 use crate::page::Page;
 use crate::pages::users::edit::utc;
 use crate::path::PATH;
-use crate::platform::{OnPlatform, SubmittedOnPlatform};
+use crate::platform::OnPlatform;
 use crate::refusal::Refused;
+use crate::submitted::Submitted;
 
 const NAME: Control = Control::line("name", "Name").required().hint("What uses the key, such as billing-worker.");
 const COMPANY: Control = Control::line("company", "Company")
@@ -65,8 +66,8 @@ pub(crate) async fn show(page: OnPlatform<ManageCredentials>) -> Result<Page, Pa
 }
 
 /// `POST /console/api-keys`
-pub(crate) async fn create(sent: SubmittedOnPlatform<ManageCredentials, NewKey>) -> Result<Page, PageError> {
-    let SubmittedOnPlatform { page, form, fields } = sent;
+pub(crate) async fn create(sent: Submitted<OnPlatform<ManageCredentials>, NewKey>) -> Result<Page, PageError> {
+    let Submitted { page, form, fields } = sent;
     let mut creation = Creation { typed: form, ..Creation::default() };
     let NewApiKey { prefix, digest, secret } = NewApiKey::generate().map_err(|error| PageError::internal(&error))?;
     let Some(change) = creation.parse(&page, prefix, digest).await? else {

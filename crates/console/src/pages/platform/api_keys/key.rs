@@ -13,7 +13,8 @@ use crate::error::PageError;
 use crate::layout::{Section, csrf_field, time};
 use crate::page::{Page, see_other};
 use crate::path::PATH;
-use crate::platform::{OnPlatform, SubmittedOnPlatform};
+use crate::platform::OnPlatform;
+use crate::submitted::Submitted;
 
 /// The form that revokes a key, which has no fields.
 #[derive(Debug, Deserialize)]
@@ -44,7 +45,7 @@ pub(crate) async fn show(page: OnPlatform<ManageCredentials>, path: Path<String>
 
 /// `POST /console/api-keys/{key}/revoke`
 pub(crate) async fn revoke(
-    sent: SubmittedOnPlatform<ManageCredentials, Revocation>,
+    sent: Submitted<OnPlatform<ManageCredentials>, Revocation>,
     path: Path<String>,
 ) -> Result<HttpResponse, PageError> {
     let (page, id) = (sent.page, parse(&path)?);

@@ -20,14 +20,15 @@ use crate::error::PageError;
 use crate::form::Fields;
 use crate::layout::{Section, csrf_field};
 use crate::page::{Page, see_other};
-use crate::platform::{OnPlatform, SubmittedOnPlatform};
+use crate::platform::OnPlatform;
 use crate::refusal::Refused;
+use crate::submitted::Submitted;
 
 /// A form whose fields are read by name.
 #[derive(Debug, Deserialize)]
 pub(crate) struct AnyForm {}
 
-type Sent = SubmittedOnPlatform<SuperAdmin, AnyForm>;
+type Sent = Submitted<OnPlatform<SuperAdmin>, AnyForm>;
 
 /// What became of a form.
 #[derive(Default)]

@@ -15,7 +15,8 @@ use super::sequence::{Direction, moved, order_tag};
 use crate::authorized::SuperAdmin;
 use crate::error::PageError;
 use crate::page::{Page, see_other};
-use crate::platform::{OnPlatform, SubmittedOnPlatform};
+use crate::platform::OnPlatform;
+use crate::submitted::Submitted;
 
 /// The form that moves an entry.
 #[derive(Debug, Deserialize)]
@@ -35,7 +36,7 @@ pub(crate) struct Move {
 
 /// `POST /console/catalog/menu/move`
 pub(crate) async fn change(
-    sent: SubmittedOnPlatform<SuperAdmin, Move>,
+    sent: Submitted<OnPlatform<SuperAdmin>, Move>,
     place: Query<Place>,
 ) -> Result<Either<Page, HttpResponse>, PageError> {
     let (page, form) = (sent.page, sent.form);

@@ -15,7 +15,7 @@ use super::draft::{
     value_of,
 };
 use super::effect::{Effect, LISTED_USERS, row_of};
-use crate::authorized::{Authorized, Submitted, SuperAdmin};
+use crate::authorized::{Authorized, SuperAdmin};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field};
 use crate::page::{Page, see_other};
@@ -23,6 +23,7 @@ use crate::pages::users::effect::cell_name;
 use crate::pages::users::names::names_of;
 use crate::path::company_path;
 use crate::refusal::Refused;
+use crate::submitted::Submitted;
 
 /// Maximum number of views, and of features, that the form shows. A search text selects others.
 const LISTED: usize = 100;
@@ -45,20 +46,22 @@ pub(crate) async fn show(page: Authorized<SuperAdmin>) -> Result<Page, PageError
 }
 
 /// `POST /console/companies/{company}/settings/ceilings`: the form with a draft, which may show other rows.
-pub(crate) async fn with_draft(sent: Submitted<SuperAdmin, Form>) -> Result<Page, PageError> {
-    let Submitted { authorized: page, form, fields } = sent;
+pub(crate) async fn with_draft(sent: Submitted<Authorized<SuperAdmin>, Form>) -> Result<Page, PageError> {
+    let Submitted { page, form, fields } = sent;
     editor(&page, &form, &parse(&fields)?).await
 }
 
 /// `POST /console/companies/{company}/settings/ceilings/review`
-pub(crate) async fn review(sent: Submitted<SuperAdmin, Form>) -> Result<Page, PageError> {
-    let Submitted { authorized: page, form, fields } = sent;
+pub(crate) async fn review(sent: Submitted<Authorized<SuperAdmin>, Form>) -> Result<Page, PageError> {
+    let Submitted { page, form, fields } = sent;
     render_review(&page, &base_of(&form)?, &parse(&fields)?, None).await
 }
 
 /// `POST /console/companies/{company}/settings/ceilings/save`
-pub(crate) async fn save(sent: Submitted<SuperAdmin, Form>) -> Result<Either<Page, HttpResponse>, PageError> {
-    let Submitted { authorized: page, form, fields } = sent;
+pub(crate) async fn save(
+    sent: Submitted<Authorized<SuperAdmin>, Form>,
+) -> Result<Either<Page, HttpResponse>, PageError> {
+    let Submitted { page, form, fields } = sent;
     let (draft, versions) = (parse(&fields)?, reviewed(&form.versions)?);
     let (company, base) = (page.company, base_of(&form)?);
     let if_match = IfMatch::OneOf(vec![Etag::of(&base)?.as_str().to_owned()]);

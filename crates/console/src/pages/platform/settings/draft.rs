@@ -14,7 +14,7 @@ use crate::form::Fields;
 pub(super) const HIDE: &str = "hide";
 
 /// The value of a control for an action that no user may perform.
-const NOBODY: &str = "nobody";
+const FORBIDDEN: &str = "forbidden";
 
 /// Returns the name of the field of an action.
 pub(super) fn field_of(feature: FeatureId, action: &Action) -> String {
@@ -27,13 +27,13 @@ pub(super) const CHOICES: [(&str, &str); 5] = [
     ("company", "At most company"),
     ("team", "At most team"),
     ("own", "At most own"),
-    (NOBODY, "Nobody"),
+    (FORBIDDEN, "Not permitted"),
 ];
 
 /// Returns the value of the control of an action with this widest scope.
 pub(super) const fn value_of(max: Option<Scope>) -> &'static str {
     match max {
-        None => NOBODY,
+        None => FORBIDDEN,
         Some(Scope::Any) => "",
         Some(Scope::Own) => "own",
         Some(Scope::Team) => "team",
@@ -50,7 +50,7 @@ pub(super) fn label_of(max: Option<Scope>) -> &'static str {
 fn scope_of(value: &str) -> Option<Option<Scope>> {
     match value {
         "" => Some(Some(Scope::Any)),
-        NOBODY => Some(None),
+        FORBIDDEN => Some(None),
         word => word.parse().ok().map(Some),
     }
 }
@@ -181,20 +181,20 @@ mod tests {
             field("csrf", "x"),
             field(HIDE, ID),
             field(&format!("max.{ID}.Read"), ""),
-            field(&format!("max.{ID}.sign.off"), NOBODY),
+            field(&format!("max.{ID}.sign.off"), FORBIDDEN),
             field(&format!("max.{ID}.Approve"), "team"),
         ];
         let draft = parse(&fields).unwrap();
         assert_eq!((draft.hidden_views.len(), draft.actions.values().map(BTreeMap::len).sum::<usize>()), (1, 2));
         let written = hidden_fields(&draft, |_| false).into_string();
-        for expected in [format!(r#"name="max.{ID}.sign.off" value="nobody""#), format!(r#"value="{ID}""#)] {
+        for expected in [format!(r#"name="max.{ID}.sign.off" value="forbidden""#), format!(r#"value="{ID}""#)] {
             assert!(written.contains(&expected), "{expected}: {written}");
         }
         assert!(!written.contains(".Read"), "{written}");
         assert_eq!(hidden_fields(&draft, |_| true).into_string(), "");
         assert_eq!(differences(&draft, &draft).len(), 0);
         let from_none: Vec<_> = differences(&Ceilings::default(), &draft).iter().map(|found| found.after).collect();
-        assert_eq!(from_none, ["Hidden", "At most team", "Nobody"]);
+        assert_eq!(from_none, ["Hidden", "At most team", "Not permitted"]);
     }
 
     #[test]

@@ -8,13 +8,14 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::super::control::{Control, Problems, refusal};
-use crate::authorized::{Authorized, Submitted, SuperAdmin};
+use crate::authorized::{Authorized, SuperAdmin};
 use crate::error::PageError;
 use crate::layout::{Section, company_name, csrf_field, suspended};
 use crate::page::{Page, see_other};
 use crate::path::{PATH, company_path};
 use crate::quantity::count;
 use crate::refusal::Refused;
+use crate::submitted::Submitted;
 
 const CONFIRMATION: Control =
     Control::line("confirmation", "Name or id of the company, to confirm").required().hint("As it is written above.");
@@ -42,8 +43,10 @@ pub(crate) async fn show(page: Authorized<SuperAdmin>) -> Result<Page, PageError
 }
 
 /// `POST /console/companies/{company}/settings/erase`
-pub(crate) async fn erase(sent: Submitted<SuperAdmin, Erasure>) -> Result<Either<Page, HttpResponse>, PageError> {
-    let Submitted { authorized: page, form, .. } = sent;
+pub(crate) async fn erase(
+    sent: Submitted<Authorized<SuperAdmin>, Erasure>,
+) -> Result<Either<Page, HttpResponse>, PageError> {
+    let Submitted { page, form, .. } = sent;
     let mut outcome = Outcome { typed: form.confirmation, ..Outcome::default() };
     let mut status = StatusCode::UNPROCESSABLE_ENTITY;
     if is_confirmation(&outcome.typed, page.company, &page.details) {

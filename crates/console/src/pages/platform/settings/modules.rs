@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::super::control::{check_box, refusal, reviewed, values};
 use super::effect::{Effect, LISTED_USERS};
-use crate::authorized::{Authorized, Submitted, SuperAdmin};
+use crate::authorized::{Authorized, SuperAdmin};
 use crate::error::PageError;
 use crate::form::Fields;
 use crate::layout::{Section, csrf_field};
@@ -20,6 +20,7 @@ use crate::page::{Page, see_other};
 use crate::pages::users::names::names_of;
 use crate::path::company_path;
 use crate::refusal::Refused;
+use crate::submitted::Submitted;
 
 /// The name of the field of a module that is checked.
 const MODULE: &str = "module";
@@ -206,15 +207,17 @@ fn module_row(module: &Module, grant: Option<&GrantedModule>) -> Markup {
 }
 
 /// `POST /console/companies/{company}/settings/modules/review`
-pub(crate) async fn review(sent: Submitted<SuperAdmin, Form>) -> Result<Page, PageError> {
-    let Submitted { authorized: page, form, fields } = sent;
+pub(crate) async fn review(sent: Submitted<Authorized<SuperAdmin>, Form>) -> Result<Page, PageError> {
+    let Submitted { page, form, fields } = sent;
     let sent = Sent::read(&page, &form, &fields).await?;
     render(&page, &sent, None).await
 }
 
 /// `POST /console/companies/{company}/settings/modules`
-pub(crate) async fn save(sent: Submitted<SuperAdmin, Form>) -> Result<Either<Page, HttpResponse>, PageError> {
-    let Submitted { authorized: page, form, fields } = sent;
+pub(crate) async fn save(
+    sent: Submitted<Authorized<SuperAdmin>, Form>,
+) -> Result<Either<Page, HttpResponse>, PageError> {
+    let Submitted { page, form, fields } = sent;
     let Sent { requested, .. } = Sent::read(&page, &form, &fields).await?;
     let versions = reviewed(&form.versions)?;
     let (company, if_match) = (page.company, IfMatch::Absent);

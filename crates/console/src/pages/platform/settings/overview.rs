@@ -10,12 +10,13 @@ use serde::Deserialize;
 
 use super::super::control::{Control, Problems, refusal, required};
 use super::modules::section as modules_section;
-use crate::authorized::{Authorized, Submitted, SuperAdmin};
+use crate::authorized::{Authorized, SuperAdmin};
 use crate::error::PageError;
 use crate::layout::{Section, csrf_field, suspended, time};
 use crate::page::{Page, see_other};
 use crate::path::{PATH, company_path};
 use crate::refusal::Refused;
+use crate::submitted::Submitted;
 
 const NAME: Control = Control::line("name", "Name").required();
 
@@ -62,8 +63,10 @@ pub(crate) async fn show(page: Authorized<SuperAdmin>, done: Query<Done>) -> Res
 }
 
 /// `POST /console/companies/{company}/settings/name`
-pub(crate) async fn rename(sent: Submitted<SuperAdmin, NewName>) -> Result<Either<Page, HttpResponse>, PageError> {
-    let Submitted { authorized: page, form, .. } = sent;
+pub(crate) async fn rename(
+    sent: Submitted<Authorized<SuperAdmin>, NewName>,
+) -> Result<Either<Page, HttpResponse>, PageError> {
+    let Submitted { page, form, .. } = sent;
     let mut problems = Problems::new();
     let (mut refused, mut status) = (None, StatusCode::UNPROCESSABLE_ENTITY);
     if let Some(name) = required(&mut problems, "name", &form.name, Name::parse) {

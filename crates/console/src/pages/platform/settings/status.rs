@@ -8,13 +8,14 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::super::control::refusal;
-use crate::authorized::{Authorized, Submitted, SuperAdmin};
+use crate::authorized::{Authorized, SuperAdmin};
 use crate::error::PageError;
 use crate::layout::{Section, company_name, csrf_field, suspended};
 use crate::page::{Page, see_other};
 use crate::path::company_path;
 use crate::quantity::count;
 use crate::refusal::Refused;
+use crate::submitted::Submitted;
 
 /// The form that confirms the change.
 #[derive(Debug, Deserialize)]
@@ -30,8 +31,10 @@ pub(crate) async fn show(page: Authorized<SuperAdmin>) -> Result<Page, PageError
 }
 
 /// `POST /console/companies/{company}/settings/status`
-pub(crate) async fn change(sent: Submitted<SuperAdmin, NewStatus>) -> Result<Either<Page, HttpResponse>, PageError> {
-    let Submitted { authorized: page, form, .. } = sent;
+pub(crate) async fn change(
+    sent: Submitted<Authorized<SuperAdmin>, NewStatus>,
+) -> Result<Either<Page, HttpResponse>, PageError> {
+    let Submitted { page, form, .. } = sent;
     let (status, if_match) = (Some(form.status), IfMatch::OneOf(vec![form.tag]));
     match page.execute(UpdateCompany { company: page.company, name: None, status, if_match }).await {
         Ok(_) => {
