@@ -70,7 +70,7 @@ test-memory: tools kubectl ## Run the tests that need no database
 .PHONY: test-storage
 test-storage: tools ## Run the tests of the PostgreSQL adapter, the schema and the migrations (PG=18: the major version; SKIP=tests)
 	$(CARGO) build --workspace --bins --tests
-	tests/with-postgres.sh $(CARGO) test --workspace --test it -- storage:: $(if $(SKIP),--skip $(SKIP))
+	tests/with-postgres.sh $(CARGO) test --workspace --test it -- storage:: $(SKIP:%=--skip %)
 
 # Tests several replicas, failovers and connections in the forms for other engines: a lock row, and polls without wake-ups.
 .PHONY: test-engines
