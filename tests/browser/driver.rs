@@ -17,23 +17,29 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Starts chromedriver on a free port.
+    /// Starts chromedriver on a free port. Chromedriver may exit before it listens, for example because another process has
+    /// taken its port, so it is started again.
     pub fn start() -> Self {
-        let mut child = Command::new("chromedriver")
+        (0..20).find_map(|_| Self::launch()).expect("chromedriver must start in one of 20 attempts")
+    }
+
+    /// Starts the process and waits until it prints its port. Returns `None` if the process exits instead.
+    fn launch() -> Option<Self> {
+        let child = Command::new("chromedriver")
             .arg("--port=0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("chromedriver must be installed");
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = lines
-            .find_map(|line| {
-                line.split_once("successfully on port ").map(|(_, port)| port.trim_end_matches('.').to_owned())
-            })
-            .expect("chromedriver must print its port");
+        let mut driver = Self { child, address: String::new() };
+        let mut lines = BufReader::new(driver.child.stdout.take()?).lines().map_while(Result::ok);
+        let port = lines.find_map(|line| {
+            line.split_once("successfully on port ").map(|(_, port)| port.trim_end_matches('.').to_owned())
+        });
+        driver.address = format!("http://127.0.0.1:{}", port?);
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address: format!("http://127.0.0.1:{port}") }
+        Some(driver)
     }
 
     /// Opens a new browser without cookies.
