@@ -3,8 +3,8 @@
 //!
 //! The parameters are read from the OpenAPI document, so new operations and parameters are tested without being listed
 //! here. For each parameter and every kind of entity, a test sends one request with an id of the second company and one
-//! request with an unknown id. Both responses must be equal. All responses must also be the same if the second company
-//! has twice as many entities.
+//! request with an unknown id. Both responses must be equal. Except for ids of companies, all responses must also
+//! be the same if the second company has twice as many entities.
 
 mod parameters;
 mod rows;
